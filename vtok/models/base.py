@@ -1,0 +1,140 @@
+"""What every model promises: the specifications and the two abstract classes.
+
+In: pixels, (B, 3, H, W) float in the range that the specification states. Out: latents, indices,
+codes, pixels (a tokenizer) or features (an encoder). This file knows nothing of files, batches,
+devices or any one architecture.
+
+Dimension letters: B batch, H W pixels, D channels, h w latent grid, K codebook size, N tokens.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from torch import Tensor, nn
+
+from vtok.records import Grid, Size
+
+SizePolicy = Literal["any", "fixed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelRange:
+    """How a byte becomes a model input: (byte / 255 - mean) / std, channel by channel."""
+
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerSpec:
+    """The facts of a discrete tokenizer that planning, storing and decoding need.
+
+    Attributes:
+        name: The name it was asked for by.
+        family: The architecture's family (`vtok-base`, `llamagen`, ...).
+        downsample: Pixels per latent cell along one side (f).
+        codebook_size: Number of codes (K); indices are in [0, K).
+        code_dim: Length of one code (D).
+        pixels: The input range, which is the output range too.
+        size_policy: `any` multiple of the alignment, or one `fixed` size.
+        fixed_size: The size, where the policy is `fixed`.
+        alignment_px: Sides must be multiples of this many pixels.
+    """
+
+    name: str
+    family: str
+    downsample: int
+    codebook_size: int
+    code_dim: int
+    pixels: PixelRange
+    size_policy: SizePolicy = "any"
+    fixed_size: Size | None = None
+    alignment_px: int
+
+    @property
+    def index_dtype(self) -> np.dtype[np.unsignedinteger]:
+        """The smallest unsigned dtype that holds the largest index."""
+        return np.dtype(np.min_scalar_type(self.codebook_size - 1))
+
+    def latent_grid(self, size: Size) -> Grid:
+        """Return the grid of indices of an (aligned) view of this size in pixels."""
+        return Grid(rows=size.height // self.downsample, cols=size.width // self.downsample)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderSpec:
+    """The facts of a continuous encoder that planning and storing need.
+
+    Attributes:
+        name: The name it was asked for by.
+        family: The architecture's family (`vtok-base`, `clip`, ...).
+        patch_px: Pixels per token along one side.
+        dim: Length of one feature vector (D).
+        pixels: The input range.
+        size_policy: `any` multiple of the alignment, or one `fixed` size.
+        fixed_size: The size, where the policy is `fixed`.
+        alignment_px: Sides must be multiples of this many pixels.
+    """
+
+    name: str
+    family: str
+    patch_px: int
+    dim: int
+    pixels: PixelRange
+    size_policy: SizePolicy = "any"
+    fixed_size: Size | None = None
+    alignment_px: int
+
+    def token_grid(self, size: Size) -> Grid:
+        """Return the grid of feature vectors of an (aligned) view of this size in pixels."""
+        return Grid(rows=size.height // self.patch_px, cols=size.width // self.patch_px)
+
+
+class Tokenizer(nn.Module, ABC):
+    """Pixels to indices and back: encode, quantize, lookup, decode; tokenize, decode_indices."""
+
+    spec: TokenizerSpec
+
+    @abstractmethod
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return latents (B, D, h, w) of pixels (B, 3, H, W); H and W aligned."""
+
+    @abstractmethod
+    def quantize(self, latents: Tensor) -> Tensor:
+        """Return the nearest codebook index (B, h, w) int64 in [0, K) of every latent.
+
+        Raises:
+            NonFiniteError: a latent is NaN or infinite.
+        """
+
+    @abstractmethod
+    def lookup(self, indices: Tensor) -> Tensor:
+        """Return the codes (B, D, h, w) at indices (B, h, w).
+
+        Raises:
+            ShardError: an index is outside [0, K).
+        """
+
+    @abstractmethod
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return pixels (B, 3, H, W), unclamped, of codes (B, D, h, w)."""
+
+    def tokenize(self, pixels: Tensor) -> Tensor:
+        """Return indices (B, h, w) of pixels (B, 3, H, W): encode, then quantize."""
+        return self.quantize(self.encode(pixels))
+
+    def decode_indices(self, indices: Tensor) -> Tensor:
+        """Return pixels (B, 3, H, W) of indices (B, h, w): lookup, then decode."""
+        return self.decode(self.lookup(indices))
+
+
+class Encoder(nn.Module, ABC):
+    """Pixels to continuous tokens."""
+
+    spec: EncoderSpec
+
+    @abstractmethod
+    def features(self, pixels: Tensor) -> Tensor:
+        """Return features (B, N, D), row-major over the token grid, of pixels (B, 3, H, W)."""
