@@ -1,0 +1,78 @@
+"""The adjustable part of a scheme: one frozen record of overrides, checked against what it has.
+
+In: values a person gave. Out: a record whose fields are None where the scheme decides. This file
+knows no scheme.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from vtok.errors import UsageError
+
+Align = Literal["pad", "crop"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemeOptions:
+    """Overrides of a scheme's own numbers; None leaves the scheme's default.
+
+    Attributes:
+        tile_size_px: Side of a tile, or of the one view of a scheme that squashes.
+        max_tiles: Most tiles of a grid, thumbnail not counted.
+        min_tiles: Fewest tiles of a grid.
+        thumbnail: Whether the whole image is added as a view of its own.
+        patch_px: Side of the pixel cell that becomes one token (one patch, before any merging).
+        max_tokens: Most tokens (patches, for `siglip2` and `kimi`) of one image.
+        min_pixels: Images with fewer pixels are enlarged to this many.
+        max_pixels: Images with more pixels are reduced to this many.
+        long_side_px: The long side that the image is brought (or limited) to.
+        overlap_px: Pixels that neighbouring tiles share.
+        alignment_px: Sides of the view are multiples of this.
+        align: How they become so: `pad` (border pixels repeated) or `crop` (about the centre).
+    """
+
+    tile_size_px: int | None = None
+    max_tiles: int | None = None
+    min_tiles: int | None = None
+    thumbnail: bool | None = None
+    patch_px: int | None = None
+    max_tokens: int | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    long_side_px: int | None = None
+    overlap_px: int | None = None
+    alignment_px: int | None = None
+    align: Align | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no scheme can work with."""
+        for name, value in self.given().items():
+            if name == "align":
+                if value not in ("pad", "crop"):
+                    raise UsageError(f"align must be pad or crop, not {value!r}")
+            elif name != "thumbnail":
+                least = 0 if name == "overlap_px" else 1
+                if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                    raise UsageError(f"{name} must be a whole number >= {least}, not {value!r}")
+        if self.min_tiles and self.max_tiles and self.min_tiles > self.max_tiles:
+            raise UsageError(f"min_tiles {self.min_tiles} is above max_tiles {self.max_tiles}")
+        if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
+            raise UsageError(f"min_pixels {self.min_pixels} is above max_pixels {self.max_pixels}")
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that were set, by name."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) is not None
+        }
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise a usage error where an option cannot be what it is.
+
+    Raises:
+        UsageError: the condition does not hold.
+    """
+    if not condition:
+        raise UsageError(message)

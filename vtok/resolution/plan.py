@@ -1,0 +1,302 @@
+"""What becomes of an image under a scheme, in integers: canvases, views, and the token sequence.
+
+In: sizes and boxes worked out by the policies. Out: a `Plan` that a renderer can carry out, a
+reader can undo, and a person can read. This file opens no image and knows no scheme.
+
+The image is laid on one or more canvases (resized, then padded); every view is a box of one canvas,
+resized when the box is not already of the model's input size. All boxes are half-open.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from vtok.records import Grid, Size
+
+Resample = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Role = Literal["tile", "thumbnail", "whole"]
+RunKind = Literal["image", "separator", "text", "cross-attention"]
+Fill = tuple[int, int, int] | Literal["edge"]
+
+BLACK: Fill = (0, 0, 0)
+WHITE: Fill = (255, 255, 255)
+
+
+class Box(NamedTuple):
+    """A rectangle of pixels: left and top belong to it, right and bottom do not."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the rectangle."""
+        return Size(height=self.bottom - self.top, width=self.right - self.left)
+
+
+class Region(NamedTuple):
+    """A rectangle in the original image's pixels; fractional, and past the edges where padded."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """The image resized (never, once, or twice) and padded: the thing that is cut.
+
+    Attributes:
+        size: Height and width, padding included.
+        content: Where the resized image lies on it.
+        resizes: The sizes the image passes through, in order; empty when it keeps its pixels.
+        resample: The filter of every resize.
+        fill: Colour of the padding, or `edge` to repeat the border pixels.
+    """
+
+    size: Size
+    content: Box
+    resizes: tuple[Size, ...] = ()
+    resample: Resample = "bicubic"
+    fill: Fill = BLACK
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether the content leaves a part of the canvas free."""
+        return self.content != (0, 0, self.size.width, self.size.height)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One encoder input.
+
+    Attributes:
+        name: `tile-000`, `tile-001`, ... row-major; `thumbnail`; or `whole`.
+        role: What the view shows.
+        canvas: Index of the canvas that it is cut from.
+        box: The part of that canvas.
+        size: Height and width of the model's input; the box is resized where it differs.
+        num_tokens: Vectors that the model hands on for this view.
+        token_grid: Their rows and columns, where they form a rectangle.
+        resample: The filter of that resize.
+    """
+
+    name: str
+    role: Role
+    canvas: int
+    box: Box
+    size: Size
+    num_tokens: int
+    token_grid: Grid | None = None
+    resample: Resample = "bicubic"
+
+
+class Run(NamedTuple):
+    """The same token several times in a row.
+
+    `view` is the index of the view whose vectors stand there. A text run counts words and line
+    breaks (exact as long as the tokenizer has each of them as one token).
+    """
+
+    token: str
+    num_tokens: int
+    kind: RunKind = "image"
+    view: int | None = None
+
+
+class Segment(NamedTuple):
+    """Some runs, repeated: one row of a token grid, say, as often as there are rows."""
+
+    runs: tuple[Run, ...]
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything about one image under one scheme, before a pixel is read.
+
+    Attributes:
+        scheme: Canonical name of the scheme.
+        size: Height and width of the original image (after its EXIF orientation).
+        canvases: What the views are cut from.
+        grid: Layout of the tiles; None where the scheme does not cut.
+        views: The encoder's inputs in the scheme's order.
+        segments: The token sequence; every total is a sum over it.
+        exact: Whether the published implementation does exactly this; False for estimates.
+        note: Source and date of an estimate, or what was decided where the reference is silent.
+    """
+
+    scheme: str
+    size: Size
+    canvases: tuple[Canvas, ...]
+    grid: Grid | None
+    views: tuple[View, ...]
+    segments: tuple[Segment, ...]
+    exact: bool = True
+    note: str = ""
+
+    @property
+    def runs(self) -> Iterator[Run]:
+        """The token sequence written out, run by run."""
+        for segment in self.segments:
+            for _ in range(segment.times):
+                yield from segment.runs
+
+    @property
+    def num_tokens(self) -> int:
+        """Positions that the image takes in the language model's sequence, separators included."""
+        return sum(
+            segment.times * run.num_tokens
+            for segment in self.segments
+            for run in segment.runs
+            if run.kind != "cross-attention"
+        )
+
+    @property
+    def num_image_tokens(self) -> int:
+        """Positions that hold image placeholders (what processors call the image token)."""
+        return self._count("image")
+
+    @property
+    def num_separator_tokens(self) -> int:
+        """Positions that hold special tokens other than the image placeholder."""
+        return self._count("separator")
+
+    @property
+    def num_text_tokens(self) -> int:
+        """Positions that hold ordinary text, such as line breaks between rows of tiles."""
+        return self._count("text")
+
+    @property
+    def num_cross_attention_tokens(self) -> int:
+        """Vectors that enter beside the sequence, through cross-attention (padding included)."""
+        return self._count("cross-attention")
+
+    def _count(self, kind: RunKind) -> int:
+        return sum(
+            segment.times * run.num_tokens
+            for segment in self.segments
+            for run in segment.runs
+            if run.kind == kind
+        )
+
+    @property
+    def num_views(self) -> int:
+        """Encoder inputs."""
+        return len(self.views)
+
+    def original_region(self, view: View) -> Region:
+        """Return the part of the original image that a view shows.
+
+        Args:
+            view: One of this plan's views.
+
+        Returns:
+            In the original's pixels. Beyond 0 or the image's sides where the view shows padding.
+        """
+        content = self.canvases[view.canvas].content
+        scale_x = self.size.width / (content.right - content.left)
+        scale_y = self.size.height / (content.bottom - content.top)
+        return Region(
+            left=(view.box.left - content.left) * scale_x,
+            top=(view.box.top - content.top) * scale_y,
+            right=(view.box.right - content.left) * scale_x,
+            bottom=(view.box.bottom - content.top) * scale_y,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready dict from which `from_json` rebuilds an equal plan."""
+        return {
+            "scheme": self.scheme,
+            "size": _size_json(self.size),
+            "grid": None if self.grid is None else _grid_json(self.grid),
+            "canvases": [_canvas_json(canvas) for canvas in self.canvases],
+            "views": [_view_json(view) for view in self.views],
+            "tokens": self.num_tokens,
+            "sequence": [
+                {"times": segment.times, "runs": [list(run) for run in segment.runs]}
+                for segment in self.segments
+            ],
+            "exact": self.exact,
+            "note": self.note,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Plan":
+        """Rebuild the plan that `to_json` wrote."""
+        grid = data["grid"]
+        return cls(
+            scheme=data["scheme"],
+            size=Size(**data["size"]),
+            canvases=tuple(_canvas_from_json(canvas) for canvas in data["canvases"]),
+            grid=None if grid is None else Grid(**grid),
+            views=tuple(_view_from_json(view) for view in data["views"]),
+            segments=tuple(
+                Segment(
+                    runs=tuple(Run(*run) for run in segment["runs"]),
+                    times=segment["times"],
+                )
+                for segment in data["sequence"]
+            ),
+            exact=data["exact"],
+            note=data["note"],
+        )
+
+
+def _size_json(size: Size) -> dict[str, int]:
+    return {"height": size.height, "width": size.width}
+
+
+def _grid_json(grid: Grid) -> dict[str, int]:
+    return {"rows": grid.rows, "cols": grid.cols}
+
+
+def _canvas_json(canvas: Canvas) -> dict[str, Any]:
+    return {
+        "size": _size_json(canvas.size),
+        "content": list(canvas.content),
+        "resizes": [_size_json(size) for size in canvas.resizes],
+        "resample": canvas.resample,
+        "fill": canvas.fill if isinstance(canvas.fill, str) else list(canvas.fill),
+    }
+
+
+def _canvas_from_json(data: Mapping[str, Any]) -> Canvas:
+    fill = data["fill"]
+    return Canvas(
+        size=Size(**data["size"]),
+        content=Box(*data["content"]),
+        resizes=tuple(Size(**size) for size in data["resizes"]),
+        resample=data["resample"],
+        fill="edge" if fill == "edge" else (fill[0], fill[1], fill[2]),
+    )
+
+
+def _view_json(view: View) -> dict[str, Any]:
+    return {
+        "name": view.name,
+        "role": view.role,
+        "canvas": view.canvas,
+        "box": list(view.box),
+        "size": _size_json(view.size),
+        "tokens": view.num_tokens,
+        "token_grid": None if view.token_grid is None else _grid_json(view.token_grid),
+        "resample": view.resample,
+    }
+
+
+def _view_from_json(data: Mapping[str, Any]) -> View:
+    token_grid = data["token_grid"]
+    return View(
+        name=data["name"],
+        role=data["role"],
+        canvas=data["canvas"],
+        box=Box(*data["box"]),
+        size=Size(**data["size"]),
+        num_tokens=data["tokens"],
+        token_grid=None if token_grid is None else Grid(**token_grid),
+        resample=data["resample"],
+    )

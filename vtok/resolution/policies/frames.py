@@ -1,0 +1,136 @@
+"""How one whole image is laid on a canvas: squashed, fitted, aligned, or as it is.
+
+In: the original's `Size`. Out: a `Canvas` and the `Box` of it that becomes the view. Roundings are
+the published ones (floor, ceil, Python's round to even), in the same order of operations.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from vtok.records import Size
+from vtok.resolution.options import Align
+from vtok.resolution.plan import Box, Canvas, Resample
+
+
+class Laid(NamedTuple):
+    """A canvas, and the part of it that the model sees."""
+
+    canvas: Canvas
+    box: Box
+
+
+class Frame(Protocol):
+    """Lays an image on a canvas."""
+
+    def lay(self, size: Size) -> Laid:
+        """Return the canvas and the view's box.
+
+        Raises:
+            DegenerateSizeError: the rule has no answer for this size.
+        """
+        ...
+
+
+def identity(size: Size) -> Canvas:
+    """Return a canvas that is the original itself."""
+    return Canvas(size, Box(0, 0, size.width, size.height))
+
+
+def squashed(size: Size, resample: Resample = "bicubic") -> Canvas:
+    """Return a canvas of this size that the image is resized to, whatever its aspect."""
+    return Canvas(size, Box(0, 0, size.width, size.height), (size,), resample)
+
+
+def whole(canvas: Canvas) -> Laid:
+    """Return the canvas with all of it as the view."""
+    return Laid(canvas, Box(0, 0, canvas.size.width, canvas.size.height))
+
+
+@dataclass(frozen=True, slots=True)
+class Squash:
+    """Every image to one size."""
+
+    size: Size
+    resample: Resample = "bicubic"
+
+    def lay(self, size: Size) -> Laid:
+        """Return the one canvas."""
+        return whole(squashed(self.size, self.resample))
+
+
+@dataclass(frozen=True, slots=True)
+class FloorPatches:
+    """Native ratio under a token budget: as many whole patches as fit, fewer when over budget.
+
+    Within the budget the image keeps its pixels and the remainder at the right and bottom is cut
+    off; over it, the whole image is resized to whole patches. A side shorter than one patch is
+    stretched to one.
+
+    Source: the native-resolution sketch of NaViT (arXiv 2307.06304) as floor patches and
+    `scale = sqrt(max_tokens / patches)`.
+    """
+
+    patch_px: int
+    max_tokens: int
+
+    def lay(self, size: Size) -> Laid:
+        """Return the canvas and the box of whole patches."""
+        patch = self.patch_px
+        rows, cols = size.height // patch, size.width // patch
+        if rows and cols and rows * cols <= self.max_tokens:
+            return Laid(identity(size), Box(0, 0, cols * patch, rows * patch))
+        rows, cols = max(rows, 1), max(cols, 1)
+        if rows * cols > self.max_tokens:
+            scale = (self.max_tokens / (rows * cols)) ** 0.5
+            rows, cols = max(int(rows * scale), 1), max(int(cols * scale), 1)
+            # A strip one patch thin cannot give up anything on its thin side.
+            if rows * cols > self.max_tokens:
+                rows, cols = min(rows, self.max_tokens), min(cols, self.max_tokens)
+        return whole(squashed(Size(height=rows * patch, width=cols * patch)))
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """The image's own pixels, sides brought to a multiple of a few pixels without resampling.
+
+    Attributes:
+        alignment_px: The multiple.
+        align: `pad` repeats the last row and column at the bottom and right; `crop` drops the
+            outermost pixels evenly (the odd one at the bottom and right). A side shorter than
+            one multiple is padded in either case.
+        max_pixels: Larger images are first reduced to this many pixels, keeping their ratio;
+            None never resizes.
+    """
+
+    alignment_px: int
+    align: Align = "pad"
+    max_pixels: int | None = None
+
+    def lay(self, size: Size) -> Laid:
+        """Return the canvas and the aligned box."""
+        resizes: tuple[Size, ...] = ()
+        if self.max_pixels is not None and size.num_pixels > self.max_pixels:
+            size = shrink_to_area(size, self.max_pixels)
+            resizes = (size,)
+        step = self.alignment_px
+        if self.align == "pad":
+            canvas_size = Size(
+                height=-(-size.height // step) * step, width=-(-size.width // step) * step
+            )
+            box = Box(0, 0, canvas_size.width, canvas_size.height)
+        else:
+            canvas_size = Size(height=max(size.height, step), width=max(size.width, step))
+            height, width = canvas_size.height // step * step, canvas_size.width // step * step
+            left, top = (canvas_size.width - width) // 2, (canvas_size.height - height) // 2
+            box = Box(left, top, left + width, top + height)
+        content = Box(0, 0, size.width, size.height)
+        return Laid(Canvas(canvas_size, content, resizes, "bicubic", "edge"), box)
+
+
+def shrink_to_area(size: Size, max_pixels: int) -> Size:
+    """Return the largest size of the same ratio (rounded down, at least 1) within an area."""
+    scale = math.sqrt(max_pixels / size.num_pixels)
+    height = min(max(int(size.height * scale), 1), max_pixels)
+    width = min(max(int(size.width * scale), 1), max_pixels // height)
+    return Size(height=height, width=width)

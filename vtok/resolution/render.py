@@ -1,0 +1,131 @@
+"""Pixels from plans: what `Plan` says, done with Pillow; and back again for grids.
+
+In: a `Plan` and the original as an RGB `PIL.Image` (orientation already applied). Out: one uint8
+array (H, W, 3) per view, in the plan's order. Knows no scheme: all that matters is in the plan.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from vtok.errors import UsageError
+from vtok.records import Size
+from vtok.resolution.plan import Box, Canvas, Plan, Resample, View
+
+Pixels = npt.NDArray[np.uint8]
+
+_FILTERS: dict[Resample, Image.Resampling] = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def render(plan: Plan, image: Image.Image) -> list[Pixels]:
+    """Return the plan's views of an image.
+
+    Args:
+        plan: Made for an image of exactly this size.
+        image: RGB.
+
+    Returns:
+        One (H, W, 3) uint8 array in [0, 255] per view, in the plan's order.
+
+    Raises:
+        UsageError: the image is not of the plan's size, or not RGB.
+    """
+    if image.size != (plan.size.width, plan.size.height) or image.mode != "RGB":
+        raise UsageError(
+            f"the plan is for an RGB image of {plan.size}, "
+            f"not {image.mode} of {image.width}x{image.height}"
+        )
+    canvases: dict[int, Image.Image] = {}
+    pixels = []
+    for view in plan.views:
+        if view.canvas not in canvases:
+            canvases[view.canvas] = _paint(plan.canvases[view.canvas], image)
+        pixels.append(np.asarray(_cut(canvases[view.canvas], view)))
+    return pixels
+
+
+def _paint(canvas: Canvas, image: Image.Image) -> Image.Image:
+    """Return the image resized and padded as the canvas says."""
+    for size in canvas.resizes:
+        image = _resize(image, size, canvas.resample)
+    if not canvas.is_padded:
+        return image
+    if canvas.fill == "edge":
+        return _extend_edges(canvas, image)
+    painted = Image.new("RGB", (canvas.size.width, canvas.size.height), canvas.fill)
+    painted.paste(image, (canvas.content.left, canvas.content.top))
+    return painted
+
+
+def _extend_edges(canvas: Canvas, image: Image.Image) -> Image.Image:
+    content, size = canvas.content, canvas.size
+    padding = (
+        (content.top, size.height - content.bottom),
+        (content.left, size.width - content.right),
+        (0, 0),
+    )
+    return Image.fromarray(np.pad(np.asarray(image), padding, mode="edge"))
+
+
+def _cut(canvas: Image.Image, view: View) -> Image.Image:
+    part = canvas if view.box == (0, 0, *canvas.size) else canvas.crop(view.box)
+    return _resize(part, view.size, view.resample)
+
+
+def _resize(image: Image.Image, size: Size, resample: Resample) -> Image.Image:
+    if image.size == (size.width, size.height):
+        return image
+    return image.resize((size.width, size.height), _FILTERS[resample])
+
+
+def stitch(plan: Plan, views: Sequence[Pixels]) -> Pixels:
+    """Put the views back together: the inverse of cutting, as far as the plan kept the pixels.
+
+    Tiles go back to their boxes (resized where the view is not of the box's size; later ones win
+    where they overlap), padding is taken off. Exact for every plan whose tiles are of their
+    boxes' size.
+
+    Args:
+        plan: A plan with tiles or one whole view; the thumbnail is not needed.
+        views: Arrays in the plan's order, (H, W, 3) uint8.
+
+    Returns:
+        (H, W, 3) uint8: the part of the (resized) image that the tiles cover.
+
+    Raises:
+        UsageError: the number or a size of the views is not the plan's.
+    """
+    if len(views) != len(plan.views):
+        raise UsageError(f"the plan has {len(plan.views)} views, not {len(views)}")
+    parts = [
+        (view, pixels)
+        for view, pixels in zip(plan.views, views, strict=True)
+        if view.role != "thumbnail"
+    ] or list(zip(plan.views, views, strict=True))
+    for view, pixels in parts:
+        if pixels.shape != (view.size.height, view.size.width, 3):
+            raise UsageError(f"view {view.name} should be {view.size}, not shape {pixels.shape}")
+    canvas = plan.canvases[parts[0][0].canvas]
+    covered = _covered(canvas, [view.box for view, _ in parts])
+    whole = np.zeros((canvas.size.height, canvas.size.width, 3), np.uint8)
+    for view, pixels in parts:
+        tile = _resize(Image.fromarray(pixels), view.box.size, view.resample)
+        whole[view.box.top : view.box.bottom, view.box.left : view.box.right] = np.asarray(tile)
+    return whole[covered.top : covered.bottom, covered.left : covered.right]
+
+
+def _covered(canvas: Canvas, boxes: Sequence[Box]) -> Box:
+    """Return the part of the content that lies inside the boxes' common frame."""
+    return Box(
+        left=max(canvas.content.left, min(box.left for box in boxes)),
+        top=max(canvas.content.top, min(box.top for box in boxes)),
+        right=min(canvas.content.right, max(box.right for box in boxes)),
+        bottom=min(canvas.content.bottom, max(box.bottom for box in boxes)),
+    )

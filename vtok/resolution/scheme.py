@@ -1,0 +1,50 @@
+"""A scheme ready for use: a cutter and a layout under a name, from a size to a plan.
+
+Pure, cheap, picklable: it holds integers only, and a worker process can be given one.
+"""
+
+from dataclasses import dataclass, field
+
+from vtok.records import Size
+from vtok.resolution.options import SchemeOptions
+from vtok.resolution.plan import Plan
+from vtok.resolution.policies.cutters import Cutter, WholeCutter
+from vtok.resolution.policies.layouts import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """One way of turning image sizes into views and tokens.
+
+    Attributes:
+        name: Canonical name.
+        cutter: Size to canvases and views.
+        layout: Views to the token sequence.
+        options: Every option of the scheme with the value in force.
+        exact: Whether the published implementation does exactly this; False for estimates.
+        note: Source and date of an estimate.
+    """
+
+    name: str
+    cutter: Cutter
+    layout: Layout
+    options: SchemeOptions = field(default_factory=SchemeOptions)
+    exact: bool = True
+    note: str = ""
+
+    @property
+    def single_view(self) -> bool:
+        """Whether every image becomes exactly one view."""
+        return isinstance(self.cutter, WholeCutter)
+
+    def plan(self, size: Size) -> Plan:
+        """Return what becomes of an image of this size.
+
+        Raises:
+            DegenerateSizeError: the scheme cannot cut this size.
+        """
+        cut = self.cutter.cut(size)
+        segments = self.layout.sequence(size, cut)
+        return Plan(
+            self.name, size, cut.canvases, cut.grid, cut.views, segments, self.exact, self.note
+        )
