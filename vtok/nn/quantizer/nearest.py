@@ -1,0 +1,212 @@
+"""The nearest code of every latent, exactly: the same index at any batch size, on any device.
+
+In: latents (N, D) and a codebook (K, D). Out: indices (N,). Scores come from one fp32 matrix
+product into a reused tile, with the codes' norms folded in as one more channel. Rounding makes
+such a score uncertain by a bound that is known beforehand; wherever a second code comes within
+twice that bound of the best, the candidates are compared again in fp64, channel by channel in
+order, so that ties and near-ties do not depend on how the product was summed. Knows nothing of
+grids, training or files.
+
+Dimension letters: N latents, K codes, D channels, R rows of a tile, P candidate pairs.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vtok.errors import NonFiniteError, WeightsError
+
+Metric = Literal["l2", "cosine", "dot"]
+
+_TILE_ELEMENTS = 2**20  # 4 MiB of scores: stays in a core's cache between product and minimum
+_MIN_TILE_ROWS = 64  # fewer rows waste the matrix product ...
+_MAX_TILE_ELEMENTS = 2**23  # ... but 32 MiB is the limit whatever K
+_BLOCK = 256  # codes whose minimum is taken at once, in one pass over the tile
+_MAX_PAIRS = 2**19  # candidate pairs compared at once in fp64: some 25 MiB
+_ROUNDOFF = 2.0**-24
+_UNDERFLOW = 2.0**-126  # what flushing to zero may take from one term
+
+
+class CodeSearch:
+    """A codebook prepared for searching: fold it once, search it often.
+
+    Args:
+        codebook: (K, D) float, finite.
+        metric: `l2`, smallest distance; `cosine`, largest cosine, where a zero vector has cosine 0
+            with everything; `dot`, largest inner product.
+
+    Raises:
+        WeightsError: A code is NaN or infinite.
+    """
+
+    def __init__(self, codebook: Tensor, metric: Metric = "l2") -> None:
+        if codebook.ndim != 2 or codebook.shape[0] < 1 or codebook.shape[1] < 1:
+            raise ValueError(f"a codebook is (K, D), not {tuple(codebook.shape)}")
+        if metric not in ("l2", "cosine", "dot"):
+            raise ValueError(f"metric must be l2, cosine or dot, not {metric!r}")
+        self.codebook = codebook.detach().float()
+        if not self.codebook.isfinite().all():
+            raise WeightsError("the codebook holds NaN or infinite values; load or train it again")
+        self.metric = metric
+        self.num_codes, self.code_dim = codebook.shape
+        self._block = min(_BLOCK, self.num_codes)
+        weight, bias = _linear_form(self.codebook, metric)
+        self._max_weight = float(weight.double().norm(dim=0).max())
+        self._max_bias = float(bias.abs().max())
+        padding = -self.num_codes % self._block
+        self._folded = torch.cat(  # (D + 1, K rounded up to whole blocks)
+            (
+                torch.nn.functional.pad(weight, (0, padding)),
+                torch.nn.functional.pad(bias, (0, padding), value=torch.inf).unsqueeze(0),
+            )
+        )
+
+    @torch.no_grad()
+    def search(self, latents: Tensor) -> Tensor:
+        """Return the index of the nearest code of every latent.
+
+        Args:
+            latents: (N, D) float, on the codebook's device; compared as fp32.
+
+        Returns:
+            (N,) int64 in [0, K); ties go to the smaller index.
+
+        Raises:
+            NonFiniteError: A latent is NaN or infinite.
+        """
+        if latents.ndim != 2 or latents.shape[1] != self.code_dim:
+            raise ValueError(f"latents are (N, {self.code_dim}), not {tuple(latents.shape)}")
+        latents = latents.detach().float()
+        if not latents.isfinite().all():
+            raise NonFiniteError("a latent is NaN or infinite: the model failed on this image")
+        with _true_fp32(latents.device):
+            indices, certain = self._first_pass(latents)
+            doubtful = (~certain).nonzero().squeeze(1)
+            rows = max(1, _MAX_PAIRS // self._folded.shape[1])
+            for part in torch.split(doubtful, rows):
+                indices[part] = self._second_pass(latents[part])
+        return indices
+
+    def _first_pass(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Return for every latent the best-scored code, and whether rounding cannot change it."""
+        num_latents, width = latents.shape[0], self._folded.shape[1]
+        rows = min(
+            max(_TILE_ELEMENTS // width, _MIN_TILE_ROWS), max(1, _MAX_TILE_ELEMENTS // width)
+        )
+        tile = latents.new_empty((min(rows, num_latents), width))
+        indices = torch.empty(num_latents, dtype=torch.int64, device=latents.device)
+        certain = torch.empty(num_latents, dtype=torch.bool, device=latents.device)
+        slack = self._slack(latents)
+        for start in range(0, num_latents, rows):
+            part = slice(start, start + rows)
+            scores = self._scores(latents[part], tile)
+            blocks = scores.reshape(len(scores), -1, self._block)  # (R, K/block, block)
+            minima = blocks.amin(dim=2)
+            best, best_block = minima.min(dim=1)
+            # Any code above its row's limit is farther than the best one for certain; NaN is not.
+            limit = (best + slack[part]).unsqueeze(1)  # (R, 1)
+            in_block = blocks[torch.arange(len(best), device=best.device), best_block]  # (R, block)
+            near_blocks = (~(minima > limit)).sum(dim=1)
+            near_codes = (~(in_block > limit)).sum(dim=1)
+            indices[part] = best_block * self._block + in_block.argmin(dim=1)
+            certain[part] = (near_blocks == 1) & (near_codes == 1)
+        return indices, certain
+
+    def _second_pass(self, latents: Tensor) -> Tensor:
+        """Return the nearest codes (R,) of a few latents (R, D), compared in fp64."""
+        scores = self._scores(latents, latents.new_empty((len(latents), self._folded.shape[1])))
+        limit = (scores.amin(dim=1) + self._slack(latents)).unsqueeze(1)
+        rows, codes = (~(scores > limit))[:, : self.num_codes].nonzero().unbind(1)  # (P,) each
+        values = _exact_scores(latents, self.codebook, rows, codes, self.metric)
+        best = values.new_full((len(latents),), torch.inf).scatter_reduce(0, rows, values, "amin")
+        winners = torch.where(values == best[rows], codes, self.num_codes)
+        nearest = codes.new_full((len(latents),), self.num_codes)
+        return nearest.scatter_reduce(0, rows, winners, "amin")
+
+    def _scores(self, latents: Tensor, tile: Tensor) -> Tensor:
+        """Return scores (R, K rounded up), smallest for the nearest, in the tile's memory."""
+        one = latents.new_ones((len(latents), 1))
+        return torch.mm(torch.cat((latents, one), dim=1), self._folded, out=tile[: len(latents)])
+
+    def _slack(self, latents: Tensor) -> Tensor:
+        """Return (N,) fp32: how far above a row's minimum the score of its nearest code may lie.
+
+        A sum of n products in any order is off by at most n u / (1 - n u) times the sum of their
+        magnitudes (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1), which
+        Cauchy and Schwarz bound by norms; the folded codes are themselves rounded once. Two scores
+        are compared, hence twice that.
+        """
+        terms = self.code_dim + 4
+        growth = terms * _ROUNDOFF / (1 - terms * _ROUNDOFF)
+        norms: Tensor = latents.double().norm(dim=1)
+        error: Tensor = growth * (norms * self._max_weight + self._max_bias)
+        error = error + _UNDERFLOW * terms * (2 + norms + self._max_weight)
+        return (2 * error * (1 + 4 * _ROUNDOFF)).float()  # rounding to fp32 must not shrink it
+
+
+def nearest_code(latents: Tensor, codebook: Tensor, metric: Metric = "l2") -> Tensor:
+    """Return the index of the nearest code of every latent.
+
+    Args:
+        latents: (N, D) float, unnormalised whatever the metric.
+        codebook: (K, D) float on the same device, unnormalised whatever the metric.
+        metric: `l2`, `cosine` or `dot`.
+
+    Returns:
+        (N,) int64 in [0, K). Ties go to the smaller index. An index depends on its own latent
+        alone, not on the batch; working memory is at most 64 MiB beyond copies of the arguments.
+
+    Raises:
+        NonFiniteError: A latent is NaN or infinite.
+        WeightsError: A code is.
+    """
+    return CodeSearch(codebook, metric).search(latents)
+
+
+def _linear_form(codebook: Tensor, metric: Metric) -> tuple[Tensor, Tensor]:
+    """Return weight (D, K) and bias (K,) so that latent @ weight + bias is least at the nearest."""
+    exact = codebook.double()
+    if metric == "l2":  # |z - e|^2 = |z|^2 - 2 z.e + |e|^2, and |z|^2 is the same for all codes
+        return -2 * codebook.T.contiguous(), exact.square().sum(dim=1).float()
+    if metric == "cosine":
+        exact = torch.nn.functional.normalize(exact, dim=1)
+    return -exact.T.float().contiguous(), codebook.new_zeros(len(codebook))
+
+
+def _exact_scores(
+    latents: Tensor, codebook: Tensor, rows: Tensor, codes: Tensor, metric: Metric
+) -> Tensor:
+    """Return the fp64 score (P,) of each pair (row, code), smallest for the nearest.
+
+    The loop over channels fixes the order of summation: every step is one correctly rounded
+    elementwise operation, the same in any batch and on any device.
+    """
+    total = torch.zeros(len(rows), dtype=torch.float64, device=latents.device)
+    norm = torch.zeros_like(total)
+    for channel in range(latents.shape[1]):
+        latent = latents[:, channel].double()[rows]  # (P,)
+        code = codebook[:, channel].double()[codes]
+        if metric == "l2":
+            difference = latent - code
+            total += difference * difference
+        else:
+            total -= latent * code
+            norm += code * code
+    if metric == "cosine":
+        total /= norm.sqrt().clamp_min(1e-12)
+    return total
+
+
+@contextlib.contextmanager
+def _true_fp32(device: torch.device) -> Iterator[None]:
+    """Run matrix products in IEEE fp32, whatever autocast, TF32 or bf16 switches say."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device_type=device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)

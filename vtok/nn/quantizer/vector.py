@@ -1,0 +1,127 @@
+"""A codebook with its inverse pair, quantize and lookup, and the straight-through gradient.
+
+In: latents (..., D), channels last. Out: indices (...), int64 in [0, K), and codes (..., D). Knows
+nothing of how the codebook was made (see `ema`), of pixels or of files.
+
+Dimension letters: K codebook size, D code channels.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vtok.errors import ShardError
+from vtok.nn.quantizer.nearest import CodeSearch, Metric
+
+
+def straight_through(latents: Tensor, codes: Tensor) -> Tensor:
+    """Return the codes, exactly, with the gradient going to the latents unchanged.
+
+    Source: van den Oord et al., Neural Discrete Representation Learning, arXiv 1711.00937. The
+    latents' own value cancels to zero before it meets the codes, so no rounding is added.
+    """
+    return codes.detach() + (latents - latents.detach())
+
+
+class VectorQuantizer(nn.Module):
+    """The nearest code of a codebook.
+
+    Args:
+        codebook_size: Number of codes (K).
+        code_dim: Length of one code (D).
+        metric: `l2`; `cosine`, whose codes have length 1; or `dot`.
+
+    Attributes:
+        codebook: (K, D) fp32 buffer, the only entry of the state dict; normal at first (of length
+            1 for cosine), drawn from torch's default generator.
+    """
+
+    codebook: Tensor
+
+    def __init__(self, codebook_size: int, code_dim: int, metric: Metric = "l2") -> None:
+        super().__init__()
+        self.metric: Metric = metric
+        codes = torch.randn(codebook_size, code_dim)
+        if metric == "cosine":
+            codes = functional.normalize(codes, dim=1)
+        self.register_buffer("codebook", codes)
+        self._search: CodeSearch | None = None
+        self._searched: tuple[Tensor, int] | None = None
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of codes (K)."""
+        return self.codebook.shape[0]
+
+    @property
+    def code_dim(self) -> int:
+        """Length of one code (D)."""
+        return self.codebook.shape[1]
+
+    def quantize(self, latents: Tensor) -> Tensor:
+        """Return the index of the nearest code of every latent.
+
+        Args:
+            latents: (..., D) float, unnormalised whatever the metric; compared as fp32.
+
+        Returns:
+            (...) int64 in [0, K); ties go to the smaller index, whatever else is in the batch.
+
+        Raises:
+            NonFiniteError: A latent is NaN or infinite.
+            WeightsError: The codebook is.
+        """
+        if latents.ndim < 1 or latents.shape[-1] != self.code_dim:
+            raise ValueError(f"latents are (..., {self.code_dim}), not {tuple(latents.shape)}")
+        indices = self._prepared().search(latents.reshape(-1, self.code_dim))
+        return indices.reshape(latents.shape[:-1])
+
+    def lookup(self, indices: Tensor) -> Tensor:
+        """Return the codes (..., D) fp32 at indices (...) of any integer dtype.
+
+        Raises:
+            ShardError: An index is outside [0, K).
+        """
+        return functional.embedding(
+            checked_indices(indices, self.codebook_size), self.codebook.float()
+        )
+
+    def straight_through(self, latents: Tensor, indices: Tensor) -> Tensor:
+        """Return the codes at indices (...), as (..., D), whose gradient goes to the latents."""
+        return straight_through(latents, self.lookup(indices))
+
+    def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the straight-through codes (..., D) and the indices (...) of latents (..., D)."""
+        indices = self.quantize(latents)
+        return self.straight_through(latents, indices), indices
+
+    def _prepared(self) -> CodeSearch:
+        """Return the folded codebook, folded again only where the codebook has changed."""
+        if self.codebook.is_inference():  # such tensors do not count their versions
+            return CodeSearch(self.codebook, self.metric)
+        current = (self.codebook, self.codebook._version)
+        fresh = self._searched is not None and (
+            self._searched[0] is current[0] and self._searched[1] == current[1]
+        )
+        if self._search is None or not fresh:
+            self._search, self._searched = CodeSearch(self.codebook, self.metric), current
+        return self._search
+
+
+def checked_indices(indices: Tensor, codebook_size: int) -> Tensor:
+    """Return indices as int64, each in [0, codebook_size).
+
+    Raises:
+        ShardError: One is not.
+    """
+    if indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
+        raise TypeError(f"indices are integers, not {indices.dtype}")
+    indices = indices.long()
+    if indices.numel():
+        low, high = (int(bound) for bound in indices.aminmax())
+        if low < 0 or high >= codebook_size:
+            raise ShardError(
+                f"index {low if low < 0 else high} is outside a codebook of {codebook_size}:"
+                " these indices are another model's, or damaged"
+            )
+    return indices
