@@ -123,3 +123,9 @@ class NonFiniteError(SampleError):
     """A latent or feature is NaN or infinite."""
 
     reason = "non-finite"
+
+
+class FeatureOverflowError(NonFiniteError):
+    """A feature is finite, but too large for the dtype it is to be stored in."""
+
+    reason = "overflow"

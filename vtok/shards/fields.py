@@ -1,0 +1,221 @@
+"""A sample's fields as bytes: indices, features, images, metadata, sidecars; and their names.
+
+In: a view's array, checked here on its way out. Out: the bytes of one tar member, and the array
+again, checked on its way in: indices within their codebook and in the smallest dtype that holds
+it, features finite. A field is called `<view>.indices.npy`, `<view>.features.npy` or
+`<view>.jpg|png|webp`; the metadata is `json`; whatever else a sample carries is a sidecar (`txt`).
+Knows nothing of tars, keys or models.
+
+bfloat16 is refused: numpy cannot read it back. Features computed in it are stored as float16 or
+float32, both of which the writer checks for overflow.
+"""
+
+import json
+import math
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+from vtok.errors import FeatureOverflowError, NonFiniteError, ShardError
+from vtok.shards.keys import check_field
+from vtok.shards.npy import decode_npy, encode_npy
+
+META_FIELD = "json"
+INDICES_PART = "indices.npy"
+FEATURES_PART = "features.npy"
+IMAGE_FORMATS = ("jpg", "png", "webp")
+MAX_JSON_BYTES = 64 << 20
+MAX_CODEBOOK_SIZE = 1 << 32
+
+FeatureDtype = Literal["float16", "float32"]
+IndexArray = npt.NDArray[np.integer[Any]]
+FeatureArray = npt.NDArray[np.floating[Any]]
+
+_LARGEST_FLOAT16 = 65504.0
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+)
+
+
+def view_field(view: str, part: str) -> str:
+    """Return the field's name of one part of a view: `tile-000` and `indices.npy`, say.
+
+    Raises:
+        ShardError: the view's name has a dot or whatever else a field cannot hold.
+    """
+    if "." in view:
+        raise ShardError(f"view {view!r} cannot be stored: its name has a dot")
+    return check_field(f"{view}.{part}")
+
+
+def split_field(field: str) -> tuple[str, str] | None:
+    """Return (view, part) of a field that belongs to a view, None of the metadata or a sidecar."""
+    view, dot, part = field.partition(".")
+    if dot and (part in (INDICES_PART, FEATURES_PART) or part in IMAGE_FORMATS):
+        return view, part
+    return None
+
+
+def index_dtype(codebook_size: int) -> np.dtype[np.unsignedinteger[Any]]:
+    """Return the smallest unsigned dtype that holds every index below `codebook_size`.
+
+    Raises:
+        ValueError: the size is below 1 or above 2^32.
+    """
+    if not 1 <= codebook_size <= MAX_CODEBOOK_SIZE:
+        raise ValueError(f"a codebook has 1 to 2^32 codes, not {codebook_size}")
+    return np.dtype(np.min_scalar_type(codebook_size - 1))
+
+
+def narrow_indices(indices: IndexArray, codebook_size: int) -> npt.NDArray[np.unsignedinteger[Any]]:
+    """Return the indices, any shape, in the smallest unsigned dtype that holds the codebook.
+
+    Raises:
+        ShardError: the array is empty or not of integers, or an index is outside
+            [0, codebook_size).
+    """
+    check_indices(indices, codebook_size)
+    return indices.astype(index_dtype(codebook_size))
+
+
+def check_indices(indices: IndexArray, codebook_size: int, *, where: str = "indices") -> None:
+    """Require integers in [0, codebook_size), at least one.
+
+    Raises:
+        ShardError: they are not; the message names the first that is outside.
+    """
+    kind = indices.dtype.kind
+    if kind not in "iu" or not indices.size:
+        raise ShardError(
+            f"{where}: expected integers, got {indices.dtype} of shape {indices.shape}"
+        )
+    # As unsigned numbers, negative ones are the largest: one comparison finds both kinds of fault.
+    unsigned = indices.view(f"u{indices.dtype.itemsize}") if kind == "i" else indices
+    if int(np.maximum.reduce(unsigned, axis=None)) >= codebook_size:
+        first = indices[unsigned >= codebook_size].flat[0]
+        raise ShardError(f"{where}: index {first} is outside the codebook of {codebook_size}")
+
+
+def encode_indices(indices: IndexArray, codebook_size: int) -> bytes:
+    """Return the `.npy` bytes of indices, any shape, in the smallest dtype of the codebook.
+
+    Raises:
+        ShardError: as `narrow_indices` does.
+    """
+    return encode_npy(narrow_indices(indices, codebook_size))
+
+
+def decode_indices(data: bytes, codebook_size: int, *, where: str = "indices") -> IndexArray:
+    """Return stored indices in the dtype they are stored in: the codebook's smallest.
+
+    Raises:
+        ShardError: not a plain array of that dtype, or an index is outside the codebook.
+    """
+    array = decode_npy(data, dtypes=(index_dtype(codebook_size).name,), where=where)
+    indices = cast(IndexArray, array)
+    check_indices(indices, codebook_size, where=where)
+    return indices
+
+
+def narrow_features(features: FeatureArray, dtype: FeatureDtype) -> FeatureArray:
+    """Return finite features, any shape, in the dtype that is stored.
+
+    Raises:
+        NonFiniteError: a feature is NaN or infinite.
+        FeatureOverflowError: a feature is finite but too large for float16.
+    """
+    with np.errstate(over="ignore"):
+        stored = features.astype(dtype, copy=False)
+    if not all_finite(stored):
+        if not all_finite(features):
+            raise NonFiniteError(f"{_count(features)} features are NaN or infinite")
+        largest = float(np.abs(features).max())
+        raise FeatureOverflowError(
+            f"a feature of {largest:g} does not fit float16 (at most {_LARGEST_FLOAT16:g}): "
+            "store float32"
+        )
+    return stored
+
+
+def all_finite(array: FeatureArray) -> bool:
+    """Tell whether no element is NaN or infinite."""
+    if array.dtype == np.float16:  # the exponent is all ones for NaN and infinity alone
+        return bool(np.bitwise_and(array.view(np.uint16), 0x7FFF).max(initial=0) < 0x7C00)
+    return bool(np.isfinite(array).all())
+
+
+def _count(features: FeatureArray) -> str:
+    return f"{int(np.count_nonzero(~np.isfinite(features)))} of {features.size}"
+
+
+def encode_features(features: FeatureArray, dtype: FeatureDtype) -> bytes:
+    """Return the `.npy` bytes of features, (N, D) or any shape, in the dtype that is stored.
+
+    Raises:
+        NonFiniteError: as `narrow_features` does, and FeatureOverflowError with it.
+    """
+    return encode_npy(narrow_features(features, dtype))
+
+
+def decode_features(
+    data: bytes, dtype: FeatureDtype | None = None, *, where: str = "features"
+) -> FeatureArray:
+    """Return stored features; `dtype` is what they must be stored in, None for either.
+
+    Raises:
+        ShardError: not a plain array of that dtype, or a feature is NaN or infinite.
+    """
+    dtypes = ("float16", "float32") if dtype is None else (dtype,)
+    features = cast(FeatureArray, decode_npy(data, dtypes=dtypes, where=where))
+    if not all_finite(features):
+        raise ShardError(f"{where}: {_count(features)} features are NaN or infinite: damaged")
+    return features
+
+
+def encode_json(value: Any) -> bytes:
+    """Return canonical JSON: keys sorted, no spaces, UTF-8, no NaN. The same value, the same bytes.
+
+    Raises:
+        ShardError: the value holds what JSON or UTF-8 cannot: NaN, bytes, a lone surrogate.
+    """
+    try:
+        return _ENCODER.encode(value).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ShardError(f"metadata cannot be stored as JSON: {error}") from error
+
+
+def decode_json(data: bytes, *, where: str = "json") -> Any:
+    """Return the value of strict JSON in UTF-8.
+
+    Raises:
+        ShardError: not JSON, with NaN or a repeated name, nested too deep or too long.
+    """
+    if len(data) > MAX_JSON_BYTES:
+        raise ShardError(f"{where}: {len(data)} bytes of JSON (at most {MAX_JSON_BYTES})")
+    try:
+        return json.loads(
+            data.decode(),
+            parse_constant=_refuse_constant,
+            parse_float=_finite_float,
+            object_pairs_hook=_unique_pairs,
+        )
+    except (ValueError, RecursionError) as error:
+        raise ShardError(f"{where}: not valid JSON: {error}") from error
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return value
+
+
+def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a name appears twice in one object")
+    return value
