@@ -47,7 +47,7 @@ class CodeSearch:
             raise ValueError(f"a codebook is (K, D), not {tuple(codebook.shape)}")
         if metric not in ("l2", "cosine", "dot"):
             raise ValueError(f"metric must be l2, cosine or dot, not {metric!r}")
-        self.codebook = codebook.detach().float()
+        self.codebook = codebook.detach().float().clone()
         if not self.codebook.isfinite().all():
             raise WeightsError("the codebook holds NaN or infinite values; load or train it again")
         self.metric = metric
@@ -62,6 +62,12 @@ class CodeSearch:
                 torch.nn.functional.pad(weight, (0, padding)),
                 torch.nn.functional.pad(bias, (0, padding), value=torch.inf).unsqueeze(0),
             )
+        )
+
+    def holds(self, codebook: Tensor) -> bool:
+        """Return whether this is the search of exactly these codes, on their device."""
+        return codebook.device == self.codebook.device and torch.equal(
+            codebook.detach().float(), self.codebook
         )
 
     @torch.no_grad()

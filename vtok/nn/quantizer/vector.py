@@ -46,7 +46,6 @@ class VectorQuantizer(nn.Module):
             codes = functional.normalize(codes, dim=1)
         self.register_buffer("codebook", codes)
         self._search: CodeSearch | None = None
-        self._searched: tuple[Tensor, int] | None = None
 
     @property
     def codebook_size(self) -> int:
@@ -96,15 +95,12 @@ class VectorQuantizer(nn.Module):
         return self.straight_through(latents, indices), indices
 
     def _prepared(self) -> CodeSearch:
-        """Return the folded codebook, folded again only where the codebook has changed."""
-        if self.codebook.is_inference():  # such tensors do not count their versions
-            return CodeSearch(self.codebook, self.metric)
-        current = (self.codebook, self.codebook._version)
-        fresh = self._searched is not None and (
-            self._searched[0] is current[0] and self._searched[1] == current[1]
-        )
-        if self._search is None or not fresh:
-            self._search, self._searched = CodeSearch(self.codebook, self.metric), current
+        """Return the folded codebook, folded again only where the codebook has changed.
+
+        The values are compared: a version counter would miss what is written through `.data`.
+        """
+        if self._search is None or not self._search.holds(self.codebook):
+            self._search = CodeSearch(self.codebook, self.metric)
         return self._search
 
 
