@@ -5,11 +5,12 @@ knows no scheme.
 """
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from vtok.errors import UsageError
 
 Align = Literal["pad", "crop"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +22,9 @@ class SchemeOptions:
         max_tiles: Most tiles of a grid, thumbnail not counted.
         min_tiles: Fewest tiles of a grid.
         thumbnail: Whether the whole image is added as a view of its own.
-        patch_px: Side of the pixel cell that becomes one token (one patch, before any merging).
-        max_tokens: Most tokens (patches, for `siglip2` and `kimi`) of one image.
+        patch_px: Side of one patch of the encoder.
+        max_tokens: Most tokens of one image.
+        max_patches: Most patches of one image, where several patches become one token.
         min_pixels: Images with fewer pixels are enlarged to this many.
         max_pixels: Images with more pixels are reduced to this many.
         long_side_px: The long side that the image is brought (or limited) to.
@@ -37,6 +39,7 @@ class SchemeOptions:
     thumbnail: bool | None = None
     patch_px: int | None = None
     max_tokens: int | None = None
+    max_patches: int | None = None
     min_pixels: int | None = None
     max_pixels: int | None = None
     long_side_px: int | None = None
@@ -66,6 +69,12 @@ class SchemeOptions:
             for field in fields(self)
             if getattr(self, field.name) is not None
         }
+
+
+def known(value: T | None) -> T:
+    """Return an option that the scheme's defaults are sure to set."""
+    assert value is not None
+    return value
 
 
 def require(condition: bool, message: str) -> None:

@@ -31,8 +31,13 @@ class Box(NamedTuple):
     bottom: int
 
     @property
+    def is_empty(self) -> bool:
+        """Whether a side is 0: a part that a published rule leaves blank."""
+        return self.right <= self.left or self.bottom <= self.top
+
+    @property
     def size(self) -> Size:
-        """Height and width of the rectangle."""
+        """Height and width of the rectangle, which must not be empty."""
         return Size(height=self.bottom - self.top, width=self.right - self.left)
 
 
@@ -195,9 +200,12 @@ class Plan:
             view: One of this plan's views.
 
         Returns:
-            In the original's pixels. Beyond 0 or the image's sides where the view shows padding.
+            In the original's pixels. Beyond 0 or the image's sides where the view shows padding;
+            empty where the scheme leaves the view blank.
         """
         content = self.canvases[view.canvas].content
+        if content.is_empty:
+            return Region(0.0, 0.0, 0.0, 0.0)
         scale_x = self.size.width / (content.right - content.left)
         scale_y = self.size.height / (content.bottom - content.top)
         return Region(

@@ -53,15 +53,22 @@ def render(plan: Plan, image: Image.Image) -> list[Pixels]:
 
 def _paint(canvas: Canvas, image: Image.Image) -> Image.Image:
     """Return the image resized and padded as the canvas says."""
+    if canvas.content.is_empty:
+        return Image.new("RGB", (canvas.size.width, canvas.size.height), _colour(canvas))
     for size in canvas.resizes:
         image = _resize(image, size, canvas.resample)
     if not canvas.is_padded:
         return image
     if canvas.fill == "edge":
         return _extend_edges(canvas, image)
-    painted = Image.new("RGB", (canvas.size.width, canvas.size.height), canvas.fill)
+    painted = Image.new("RGB", (canvas.size.width, canvas.size.height), _colour(canvas))
     painted.paste(image, (canvas.content.left, canvas.content.top))
     return painted
+
+
+def _colour(canvas: Canvas) -> tuple[int, int, int]:
+    assert canvas.fill != "edge"
+    return canvas.fill
 
 
 def _extend_edges(canvas: Canvas, image: Image.Image) -> Image.Image:
@@ -75,6 +82,8 @@ def _extend_edges(canvas: Canvas, image: Image.Image) -> Image.Image:
 
 
 def _cut(canvas: Image.Image, view: View) -> Image.Image:
+    if view.box.is_empty:
+        return Image.new("RGB", (view.size.width, view.size.height))
     part = canvas if view.box == (0, 0, *canvas.size) else canvas.crop(view.box)
     return _resize(part, view.size, view.resample)
 
@@ -107,7 +116,7 @@ def stitch(plan: Plan, views: Sequence[Pixels]) -> Pixels:
     parts = [
         (view, pixels)
         for view, pixels in zip(plan.views, views, strict=True)
-        if view.role != "thumbnail"
+        if view.role != "thumbnail" and not view.box.is_empty
     ] or list(zip(plan.views, views, strict=True))
     for view, pixels in parts:
         if pixels.shape != (view.size.height, view.size.width, 3):

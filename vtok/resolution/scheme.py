@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from vtok.records import Size
 from vtok.resolution.options import SchemeOptions
 from vtok.resolution.plan import Plan
-from vtok.resolution.policies.cutters import Cutter, WholeCutter
+from vtok.resolution.policies.cutters import Cutter
 from vtok.resolution.policies.layouts import Layout
 
 
@@ -35,7 +35,7 @@ class Scheme:
     @property
     def single_view(self) -> bool:
         """Whether every image becomes exactly one view."""
-        return isinstance(self.cutter, WholeCutter)
+        return self.cutter.single_view
 
     def plan(self, size: Size) -> Plan:
         """Return what becomes of an image of this size.

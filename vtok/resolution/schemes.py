@@ -9,11 +9,17 @@ from functools import lru_cache
 
 from vtok.errors import UnknownNameError
 from vtok.resolution.options import SchemeOptions
-from vtok.resolution.rows import chapter
+from vtok.resolution.rows import chapter, closed, fitted, tiled, whole
 from vtok.resolution.rows.row import Row
 from vtok.resolution.scheme import Scheme
 
-ROWS: tuple[Row, ...] = (*chapter.ROWS,)
+ROWS: tuple[Row, ...] = (
+    *chapter.ROWS,
+    *fitted.ROWS,
+    *tiled.ROWS,
+    *whole.ROWS,
+    *closed.ROWS,
+)
 
 _DEFAULTS = SchemeOptions()
 

@@ -1,17 +1,18 @@
-"""From a size to canvases and views: one whole view, cropped tiles, or a canvas cut.
+"""From a size to canvases and views: one whole view, or a canvas cut into tiles.
 
 In: the original's `Size`. Out: a `Cut`. A cutter knows nothing of token sequences or of names.
+`crops` holds the cutters that crop the original instead of cutting a canvas.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
-from vtok.errors import DegenerateSizeError
 from vtok.records import Grid, Size
 from vtok.resolution.plan import Box, Canvas, Resample, View
+from vtok.resolution.policies.fits import Fit
 from vtok.resolution.policies.frames import Frame, identity
-from vtok.resolution.policies.grids import GridPolicy
+from vtok.resolution.policies.placements import Placer
 
 
 class Cut(NamedTuple):
@@ -23,7 +24,9 @@ class Cut(NamedTuple):
 
 
 class Cutter(Protocol):
-    """Turns a size into canvases and views."""
+    """Turns a size into canvases and views; `single_view` says whether always into one view."""
+
+    single_view: ClassVar[bool]
 
     def cut(self, size: Size) -> Cut:
         """Return the canvases, the grid and the views in the scheme's order.
@@ -41,84 +44,135 @@ class WholeCutter:
     Attributes:
         frame: How the image is laid out.
         cell_px: Pixels per token along one side, patch merging included.
+        num_tokens: Tokens whatever the size, for models that resample them; then the view has
+            no token grid.
     """
 
+    single_view: ClassVar[bool] = True
+
     frame: Frame
-    cell_px: int
+    cell_px: int = 1
+    num_tokens: int | None = None
 
     def cut(self, size: Size) -> Cut:
         """Return the one view `whole`."""
         canvas, box = self.frame.lay(size)
-        view_size = (
-            canvas.size if box == (0, 0, canvas.size.width, canvas.size.height) else box.size
-        )
-        grid = Grid(rows=view_size.height // self.cell_px, cols=view_size.width // self.cell_px)
-        view = View("whole", "whole", 0, box, view_size, grid.num_cells, grid, canvas.resample)
+        seen = canvas.size
+        if (box.right - box.left, box.bottom - box.top) != (seen.width, seen.height):
+            seen = box.size
+        if self.num_tokens is None:
+            grid = Grid(rows=seen.height // self.cell_px, cols=seen.width // self.cell_px)
+            num_tokens = grid.rows * grid.cols
+        else:
+            grid, num_tokens = None, self.num_tokens
+        view = View("whole", "whole", 0, box, seen, num_tokens, grid, canvas.resample)
         return Cut((canvas,), None, (view,))
 
 
 @dataclass(frozen=True, slots=True)
-class CropCutter:
-    """Tiles cropped from the original's own pixels, each squashed to the tile's size.
-
-    Sides are divided by floor: up to rows - 1 (cols - 1) pixels at the bottom (right) are in no
-    tile. The thumbnail comes last, whatever the grid.
+class Overview:
+    """The whole image as a view of its own.
 
     Attributes:
-        grids: Chooses the grid.
-        tile: Height and width of every view.
-        tile_tokens: Token grid of every view.
-        thumbnail: Whether the whole image, squashed to a tile, follows.
-        overlap_px: Original pixels that neighbours share.
+        order: Before or after the tiles.
+        when: `always`, or only beside more than one tile (`tiled`).
+        source: Resized from the `original`, from the filled `canvas`, or fitted anew into a
+            square by `fit` (`fitted`).
+        side_px: Side of the view.
+        token_grid: Its tokens; None where they form no rectangle of the model's.
+        resample: The filter.
+        fit: The fit of a `fitted` overview.
     """
 
-    grids: GridPolicy
-    tile: Size
-    tile_tokens: Grid
-    thumbnail: bool
-    overlap_px: int = 0
+    order: Literal["first", "last"]
+    when: Literal["always", "tiled"]
+    source: Literal["original", "canvas", "fitted"]
+    side_px: int
+    token_grid: Grid
     resample: Resample = "bicubic"
+    fit: Fit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CanvasCutter:
+    """A canvas cut into square tiles, row-major, with the whole image before or after them.
+
+    Attributes:
+        placer: Makes the grid and the canvas.
+        token_grid: Tokens of one tile.
+        overview: The thumbnail; None for none.
+        class_token: Whether every tile has one vector more than its grid.
+    """
+
+    single_view: ClassVar[bool] = False
+
+    placer: Placer
+    token_grid: Grid
+    overview: Overview | None = None
+    class_token: bool = False
 
     def cut(self, size: Size) -> Cut:
-        """Return the tiles row-major, then the thumbnail."""
-        grid = self.grids.choose(size)
-        step_y, box_height = self._steps(size.height, grid.rows, size)
-        step_x, box_width = self._steps(size.width, grid.cols, size)
-        num_tokens = self.tile_tokens.num_cells
-        boxes = [
-            Box(x * step_x, y * step_y, x * step_x + box_width, y * step_y + box_height)
-            for y in range(grid.rows)
-            for x in range(grid.cols)
-        ]
-        views = [
-            View(name, "tile", 0, box, self.tile, num_tokens, self.tile_tokens, self.resample)
-            for name, box in zip(tile_names(len(boxes)), boxes, strict=True)
-        ]
-        if self.thumbnail:
-            whole = Box(0, 0, size.width, size.height)
-            views.append(
-                View(
-                    "thumbnail",
-                    "thumbnail",
-                    0,
-                    whole,
-                    self.tile,
-                    num_tokens,
-                    self.tile_tokens,
-                    self.resample,
-                )
+        """Return the canvas's tiles and the overview in the scheme's order."""
+        grid, canvas = self.placer.place(size)
+        canvases: tuple[Canvas, ...] = () if canvas is None else (canvas,)
+        tiles: tuple[View, ...] = ()
+        if grid is not None:
+            tiles = tile_views(
+                grid.rows,
+                grid.cols,
+                self.placer.tile_px,
+                self.placer.overlap_px,
+                self.token_grid,
+                int(self.class_token),
             )
-        return Cut((identity(size),), grid, tuple(views))
+        overview = self.overview
+        if overview is None or (overview.when == "tiled" and len(tiles) == 1):
+            return Cut(canvases, grid, tiles)
+        canvases, view = self._overview(overview, size, canvases)
+        return Cut(canvases, grid, (view, *tiles) if overview.order == "first" else (*tiles, view))
 
-    def _steps(self, side: int, count: int, size: Size) -> tuple[int, int]:
-        overlap = self.overlap_px if count > 1 else 0
-        step = (side - overlap) // count
-        if step < 1:
-            raise DegenerateSizeError(
-                f"a {size} image cannot be cut into {count} parts of at least one pixel"
-                + (f" beside an overlap of {overlap}" if overlap else "")
-            )
-        return step, step + overlap
+    def _overview(
+        self, overview: Overview, size: Size, canvases: tuple[Canvas, ...]
+    ) -> tuple[tuple[Canvas, ...], View]:
+        side = overview.side_px
+        seen = Size(height=side, width=side)
+        index = len(canvases)
+        if overview.source == "canvas":
+            index, source = 0, canvases[0].size
+        elif overview.fit is not None:
+            canvases, source = (*canvases, overview.fit.place(size, seen)), seen
+        else:
+            canvases, source = (*canvases, identity(size)), size
+        tokens = overview.token_grid
+        view = View(
+            "thumbnail",
+            "thumbnail",
+            index,
+            Box(0, 0, source.width, source.height),
+            seen,
+            tokens.rows * tokens.cols,
+            tokens,
+            overview.resample,
+        )
+        return canvases, view
+
+
+@lru_cache(maxsize=4096)
+def tile_views(
+    rows: int, cols: int, tile_px: int, overlap_px: int, token_grid: Grid, extra_tokens: int
+) -> tuple[View, ...]:
+    """Return the views of a canvas that is cut into square tiles, row-major."""
+    step = tile_px - overlap_px
+    size = Size(height=tile_px, width=tile_px)
+    boxes = [
+        Box(col * step, row * step, col * step + tile_px, row * step + tile_px)
+        for row in range(rows)
+        for col in range(cols)
+    ]
+    return tuple(
+        View(name, "tile", 0, box, size, token_grid.num_cells + extra_tokens, token_grid)
+        for name, box in zip(tile_names(rows * cols), boxes, strict=True)
+    )
 
 
 @lru_cache(maxsize=512)

@@ -1,4 +1,4 @@
-"""How one whole image is laid on a canvas: squashed, fitted, aligned, or as it is.
+"""How one whole image is laid on a canvas, for schemes without a grid.
 
 In: the original's `Size`. Out: a `Canvas` and the `Box` of it that becomes the view. Roundings are
 the published ones (floor, ceil, Python's round to even), in the same order of operations.
@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from vtok.errors import DegenerateSizeError
 from vtok.records import Size
 from vtok.resolution.options import Align
 from vtok.resolution.plan import Box, Canvas, Resample
@@ -47,6 +48,11 @@ def whole(canvas: Canvas) -> Laid:
     return Laid(canvas, Box(0, 0, canvas.size.width, canvas.size.height))
 
 
+def degenerate(size: Size, why: str) -> DegenerateSizeError:
+    """Return the error of a size that a rule has no answer for."""
+    return DegenerateSizeError(f"a {size} image {why}; the reference fails too: resize it first")
+
+
 @dataclass(frozen=True, slots=True)
 class Squash:
     """Every image to one size."""
@@ -67,7 +73,7 @@ class FloorPatches:
     off; over it, the whole image is resized to whole patches. A side shorter than one patch is
     stretched to one.
 
-    Source: the native-resolution sketch of NaViT (arXiv 2307.06304) as floor patches and
+    Source: the native-resolution idea of NaViT (arXiv 2307.06304) as floor patches and
     `scale = sqrt(max_tokens / patches)`.
     """
 
@@ -115,17 +121,20 @@ class Native:
             resizes = (size,)
         step = self.alignment_px
         if self.align == "pad":
-            canvas_size = Size(
-                height=-(-size.height // step) * step, width=-(-size.width // step) * step
-            )
-            box = Box(0, 0, canvas_size.width, canvas_size.height)
+            padded = Size(height=ceil_to(size.height, step), width=ceil_to(size.width, step))
+            box = Box(0, 0, padded.width, padded.height)
         else:
-            canvas_size = Size(height=max(size.height, step), width=max(size.width, step))
-            height, width = canvas_size.height // step * step, canvas_size.width // step * step
-            left, top = (canvas_size.width - width) // 2, (canvas_size.height - height) // 2
+            padded = Size(height=max(size.height, step), width=max(size.width, step))
+            height, width = padded.height // step * step, padded.width // step * step
+            left, top = (padded.width - width) // 2, (padded.height - height) // 2
             box = Box(left, top, left + width, top + height)
         content = Box(0, 0, size.width, size.height)
-        return Laid(Canvas(canvas_size, content, resizes, "bicubic", "edge"), box)
+        return Laid(Canvas(padded, content, resizes, "bicubic", "edge"), box)
+
+
+def ceil_to(length: int, step: int) -> int:
+    """Return the smallest multiple of step that is not below length."""
+    return -(-length // step) * step
 
 
 def shrink_to_area(size: Size, max_pixels: int) -> Size:

@@ -1,62 +1,49 @@
 """The schemes that belong to no published model: closest, squash, navit, native."""
 
-from vtok.records import Grid, Size
-from vtok.resolution.options import SchemeOptions, require
-from vtok.resolution.policies.cutters import CropCutter, Cutter, WholeCutter
+from vtok.records import Grid
+from vtok.resolution.options import SchemeOptions, known, require
+from vtok.resolution.policies.crops import FloorCrops
+from vtok.resolution.policies.cutters import Cutter, WholeCutter
 from vtok.resolution.policies.frames import FloorPatches, Native, Squash
 from vtok.resolution.policies.grids import ClosestAspect
 from vtok.resolution.policies.layouts import Layout, Plain
-from vtok.resolution.rows.row import Row
+from vtok.resolution.rows.row import Row, square
 
 
-def tile_and_tokens(options: SchemeOptions) -> tuple[Size, Grid]:
-    """Return the square tile of the options and its token grid.
-
-    Raises:
-        UsageError: the patch does not divide the tile.
-    """
-    tile, patch = options.tile_size_px, options.patch_px
-    assert tile is not None
-    assert patch is not None
+def _tokens(options: SchemeOptions) -> Grid:
+    tile, patch = known(options.tile_size_px), known(options.patch_px)
     require(
         tile % patch == 0,
         f"patch_px {patch} does not divide tile_size_px {tile}: choose a multiple of the patch",
     )
-    return Size(height=tile, width=tile), Grid(rows=tile // patch, cols=tile // patch)
+    return Grid(rows=tile // patch, cols=tile // patch)
 
 
 def _closest(options: SchemeOptions) -> tuple[Cutter, Layout]:
-    tile, tokens = tile_and_tokens(options)
-    assert options.max_tiles is not None
-    assert options.min_tiles is not None
-    grids = ClosestAspect(options.max_tiles, options.min_tiles)
-    cutter = CropCutter(grids, tile, tokens, bool(options.thumbnail), options.overlap_px or 0)
+    grids = ClosestAspect(known(options.max_tiles), known(options.min_tiles))
+    tile = square(known(options.tile_size_px))
+    overlap = known(options.overlap_px)
+    cutter = FloorCrops(grids, tile, _tokens(options), known(options.thumbnail), overlap)
     return cutter, Plain()
 
 
 def _squash(options: SchemeOptions) -> tuple[Cutter, Layout]:
-    tile, _ = tile_and_tokens(options)
-    assert options.patch_px is not None
-    return WholeCutter(Squash(tile), options.patch_px), Plain()
+    _tokens(options)
+    frame = Squash(square(known(options.tile_size_px)))
+    return WholeCutter(frame, known(options.patch_px)), Plain()
 
 
 def _navit(options: SchemeOptions) -> tuple[Cutter, Layout]:
-    assert options.patch_px is not None
-    assert options.max_tokens is not None
-    frame = FloorPatches(options.patch_px, options.max_tokens)
-    return WholeCutter(frame, options.patch_px), Plain()
+    patch = known(options.patch_px)
+    return WholeCutter(FloorPatches(patch, known(options.max_tokens)), patch), Plain()
 
 
 def _native(options: SchemeOptions) -> tuple[Cutter, Layout]:
-    alignment = options.alignment_px
-    assert alignment is not None
-    assert options.align is not None
+    alignment = known(options.alignment_px)
     patch = options.patch_px or alignment
-    require(
-        alignment % patch == 0,
-        f"patch_px {patch} does not divide alignment_px {alignment}",
-    )
-    return WholeCutter(Native(alignment, options.align, options.max_pixels), patch), Plain()
+    require(alignment % patch == 0, f"patch_px {patch} does not divide alignment_px {alignment}")
+    frame = Native(alignment, known(options.align), options.max_pixels)
+    return WholeCutter(frame, patch), Plain()
 
 
 ROWS = (
@@ -64,7 +51,7 @@ ROWS = (
         name="closest",
         summary="grid of nearest aspect, tiles cropped from the original, thumbnail last",
         source="the nearest-aspect grid of dynamic high-resolution processors; the thumbnail is "
-        "always there, for a 1x1 grid too, so that a grid of n tiles is n + 1 views",
+        "there for a 1x1 grid too, so that a grid of n tiles is always n + 1 views",
         defaults=SchemeOptions(
             tile_size_px=336, patch_px=14, min_tiles=1, max_tiles=6, thumbnail=True, overlap_px=0
         ),
@@ -74,10 +61,10 @@ ROWS = (
     Row(
         name="squash",
         summary="the whole image resized to one square, whatever its aspect",
-        source="ViT (arXiv 2010.11929), CLIP at 336 px with patches of 14",
+        source="ViT (arXiv 2010.11929); CLIP at 336 px with patches of 14; LLaVA-1.5",
         defaults=SchemeOptions(tile_size_px=336, patch_px=14),
         build=_squash,
-        aliases=("resize", "vit"),
+        aliases=("resize", "clip"),
     ),
     Row(
         name="navit",

@@ -1,10 +1,11 @@
-"""What a row of the table of schemes says."""
+"""What a row of the table of schemes says, and what rows need to say it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vtok.errors import UsageError
+from vtok.records import Grid, Size
 from vtok.resolution.options import SchemeOptions
 from vtok.resolution.policies.cutters import Cutter
 from vtok.resolution.policies.layouts import Layout
@@ -58,3 +59,20 @@ class Row:
         options = replace(self.defaults, **given)
         cutter, layout = self.build(options)
         return Scheme(self.name, cutter, layout, options, self.exact, self.note)
+
+
+def square(side_px: int) -> Size:
+    """Return a square size."""
+    return Size(height=side_px, width=side_px)
+
+
+def merged(side_px: int, patch_px: int, merge: int = 1) -> Grid:
+    """Return the token grid of a square view: whole patches, then whole groups of them.
+
+    Raises:
+        UsageError: not even one group fits.
+    """
+    tokens = side_px // patch_px // merge
+    if tokens < 1:
+        raise UsageError(f"a tile of {side_px} px holds no token of patches of {patch_px} px")
+    return Grid(rows=tokens, cols=tokens)
