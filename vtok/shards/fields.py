@@ -12,6 +12,7 @@ float32, both of which the writer checks for overflow.
 
 import json
 import math
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -37,6 +38,7 @@ _ENCODER = json.JSONEncoder(
 )
 
 
+@lru_cache(maxsize=4096)  # a run has few names and many samples
 def view_field(view: str, part: str) -> str:
     """Return the field's name of one part of a view: `tile-000` and `indices.npy`, say.
 

@@ -10,6 +10,7 @@ samples, or lose one; a capital in a field would not be found again.
 """
 
 import re
+from collections.abc import Sequence
 
 from vtok.errors import ShardError
 
@@ -45,10 +46,26 @@ def check_key(key: str) -> str:
             `.` or `..`, it holds a control character, a backslash or what is not Unicode, or
             webdataset would hide it.
     """
+    if key.isalnum() and key.isascii() and len(key) <= MAX_KEY_BYTES:
+        return key  # our own keys, and most: nothing in them to go wrong
     problem = _key_problem(key)
     if problem:
         raise ShardError(f"key {key!r} cannot be stored: {problem}")
     return key
+
+
+def check_keys(keys: Sequence[str]) -> None:
+    """Check many keys, fast where they are digits and letters alone.
+
+    Raises:
+        ShardError: as `check_key` does, for the first that is at fault.
+    """
+    joined = "".join(keys)
+    lengths = set(map(len, keys))
+    if joined.isalnum() and joined.isascii() and 0 not in lengths and max(lengths) <= MAX_KEY_BYTES:
+        return
+    for key in keys:
+        check_key(key)
 
 
 def _key_problem(key: str) -> str | None:
