@@ -1,0 +1,1 @@
+"""Names to tokenizers and encoders: specifications, safe loading, adapters."""

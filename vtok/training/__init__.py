@@ -1,0 +1,1 @@
+"""The recipe of the shipped tokenizer, and of a user's own."""
