@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from vtok.errors import ShardError
 from vtok.io.tar import BLOCK_BYTES, MAX_PAX_BYTES, Member, iter_members, read_member
 

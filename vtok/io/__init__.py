@@ -4,5 +4,3 @@
 `headers` decode safely, `sources` lists what a command was pointed at. Nothing here knows of
 tokens, models, shards' fields or plans.
 """
-
-# ruff: noqa: A005 - the package is imported as vtok.io only

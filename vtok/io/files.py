@@ -1,0 +1,309 @@
+"""Local files: written whole or not at all, hashed on the way, one writer per folder.
+
+In: paths and bytes. Out: files that are either absent or complete and durable, their SHA-256, JSON
+whose bytes depend on its content alone. This file does not know what the bytes mean, nor of remote
+storage (`vtok.io.remote`).
+
+The order is that of a transaction: a temporary file in the same folder, its bytes, fsync, rename,
+fsync of the folder. A crash at any point leaves the old state or the new one, and at most a file
+named `.<name>.<random>.partial` that no reader takes for anything.
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from vtok.errors import ManifestError, OutputError
+
+PARTIAL_SUFFIX = ".partial"
+LOCK_NAME = ".vtok.lock"
+Buffer = bytes | bytearray | memoryview
+
+_CHUNK_BYTES = 1 << 20
+_MAX_JSON_BYTES = 1 << 30
+_ADVICE = {
+    errno.ENOSPC: "no space left: free some and run the same command again",
+    errno.EDQUOT: "the disk quota is used up: free some and run the same command again",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOENT: "its folder does not exist",
+}
+
+
+class HashingWriter:
+    """A binary file that counts and hashes what is written to it.
+
+    Attributes:
+        num_bytes: Bytes written so far.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file = file
+        self._path = path
+        self._hash = hashlib.sha256()
+        self.num_bytes = 0
+
+    def write(self, data: Buffer) -> int:
+        """Append the bytes; return how many.
+
+        Raises:
+            OutputError: there is no space for them, or the disk fails.
+        """
+        view = memoryview(data).cast("B")
+        with _output_errors(self._path):
+            self._file.write(view)
+        self._hash.update(view)
+        self.num_bytes += view.nbytes
+        return view.nbytes
+
+    def flush(self) -> None:
+        """Hand what is buffered to the operating system."""
+        with _output_errors(self._path):
+            self._file.flush()
+
+    def tell(self) -> int:
+        """Return the position, which is always the end."""
+        return self.num_bytes
+
+    @property
+    def sha256(self) -> str:
+        """The digest, in hexadecimal, of what has been written so far."""
+        return self._hash.hexdigest()
+
+
+@contextmanager
+def atomic_writer(path: str | os.PathLike[str]) -> Iterator[HashingWriter]:
+    """Open a file for writing that appears under its name only when the block ends well.
+
+    On any exception, an interrupt included, the temporary file is removed and whatever was at
+    `path` stays as it was. The writer's `sha256` and `num_bytes` hold after the block too.
+
+    Raises:
+        OutputError: the file cannot be written (no space, no permission, no folder).
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
+    with _output_errors(target):
+        file = temporary.open("xb")
+    try:
+        yield HashingWriter(file, target)
+        with _output_errors(target):
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+            temporary.replace(target)
+    except BaseException:
+        with suppress(OSError):  # closing flushes, which fails again on a full disk
+            file.close()
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    with _output_errors(target):
+        sync_folder(target.parent)
+
+
+def write_bytes(path: str | os.PathLike[str], data: Buffer) -> str:
+    """Write a file atomically; return its SHA-256 in hexadecimal.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with atomic_writer(path) as file:
+        file.write(data)
+    return file.sha256
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Create a folder and its parents durably where they are missing; return it.
+
+    Raises:
+        OutputError: it cannot be created, or a file is in the way.
+    """
+    folder = Path(path)
+    with _output_errors(folder):
+        missing = [each for each in [folder, *folder.parents] if not each.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in missing:
+            sync_folder(each.parent)
+    return folder
+
+
+def sync_folder(path: str | os.PathLike[str]) -> None:
+    """Make the names in a folder durable (fsync of the folder itself)."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems cannot sync a folder and say so; nothing more can be done there.
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def remove_partials(folder: str | os.PathLike[str]) -> int:
+    """Remove temporary files that a killed run left in a folder; return how many.
+
+    Call it under the folder's lock only: a file of a living writer looks the same.
+    """
+    with _output_errors(Path(folder)):
+        partials = [
+            entry.path
+            for entry in os.scandir(folder)
+            if entry.name.startswith(".") and entry.name.endswith(PARTIAL_SUFFIX)
+        ]
+        for partial in partials:
+            Path(partial).unlink()
+    return len(partials)
+
+
+@contextmanager
+def folder_lock(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold the only lock of an output folder; the operating system drops it if the process dies.
+
+    Raises:
+        OutputError: another run holds it, or the folder cannot be written.
+    """
+    path = Path(folder) / LOCK_NAME
+    with _output_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            who = f" (process {owner})" if owner.isdigit() else ""
+            raise OutputError(
+                f"{folder} is in use by another run{who}: wait for it, or name another folder"
+            ) from error
+        with _output_errors(path):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def open_regular(path: str | bytes | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file for reading; never block on, or wake, anything else.
+
+    Raises:
+        OSError: it cannot be opened, or is a folder, a FIFO, a device or a socket.
+    """
+    # Without O_NONBLOCK, opening a FIFO waits for a writer that may never come.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", os.fsdecode(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def sha256_bytes(data: Buffer) -> str:
+    """Return the SHA-256 of some bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file, in hexadecimal, reading it in pieces.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return JSON whose bytes depend on the content alone: sorted keys, a newline at the end.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+        TypeError: something is not JSON.
+    """
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False)
+    return text.encode("ascii") + b"\n"
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> str:
+    """Write canonical JSON atomically; return its SHA-256 in hexadecimal.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    return write_bytes(path, canonical_json(value))
+
+
+def parse_json(data: bytes, *, source: str) -> dict[str, Any]:
+    """Return the JSON object in some bytes.
+
+    Args:
+        data: The bytes.
+        source: What to call them in errors.
+
+    Raises:
+        ManifestError: they are not one JSON object with distinct keys.
+    """
+    try:
+        value = json.loads(data, object_pairs_hook=_distinct, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"{source} is damaged: not valid JSON ({_one_line(error)})") from error
+    if not isinstance(value, dict):
+        raise ManifestError(f"{source} is damaged: a JSON object was expected")
+    return value
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the JSON object in a file.
+
+    Raises:
+        ManifestError: the file is missing, unreadable or damaged; the message names it.
+    """
+    try:
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > _MAX_JSON_BYTES:
+                raise ManifestError(f"{path} is damaged: larger than any record that we write")
+            data = file.read()
+    except OSError as error:
+        raise ManifestError(f"cannot read {path}: {error.strerror}") from error
+    return parse_json(data, source=str(path))
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object that says two things under one name."""
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key appears twice")
+    return result
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextmanager
+def _output_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into one line that names the path."""
+    try:
+        yield
+    except OSError as error:
+        why = _ADVICE.get(error.errno or 0, error.strerror or _one_line(error))
+        raise OutputError(f"cannot write {path}: {why}") from error
