@@ -17,6 +17,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
+
 from vtok.errors import FeatureOverflowError, NonFiniteError, ShardError
 from vtok.shards.keys import check_field
 from vtok.shards.npy import decode_npy, encode_npy

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
 from vtok.errors import ShardError
 from vtok.shards.fields import (
     FEATURES_PART,

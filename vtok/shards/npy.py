@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+
 from vtok.errors import ShardError
 
 STORED_DTYPES = ("uint8", "uint16", "uint32", "float16", "float32")

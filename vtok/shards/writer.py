@@ -6,13 +6,14 @@ nothing; its digest, hashed as it was written. Knows nothing of runs, plans or f
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from vtok.errors import ShardError
-from vtok.shards.atomic import AtomicFile
+from vtok.io.files import HashingWriter, atomic_writer
 from vtok.shards.header import ShardHeader
 from vtok.shards.keys import HEADER_MEMBER
 from vtok.shards.layouts import (
@@ -61,7 +62,9 @@ class ShardWriter:
     def __init__(
         self, path: Path, header: ShardHeader, *, samples_per_block: int = SAMPLES_PER_BLOCK
     ) -> None:
-        self._file = AtomicFile(path)
+        self._path = path
+        self._stack = ExitStack()
+        self._file: HashingWriter
         self._header = header
         self._block: BlockLayout | None = None
         if header.layout == "block":
@@ -122,7 +125,7 @@ class ShardWriter:
         self._append(self._block.stacked_members(keys, arrays, metas), keys)
 
     def __enter__(self) -> "ShardWriter":
-        self._file.__enter__()
+        self._file = self._stack.enter_context(atomic_writer(self._path))
         self._append([(HEADER_MEMBER, self._header.encode())])  # before all samples
         return self
 
@@ -132,19 +135,15 @@ class ShardWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is not None:
-            self._file.__exit__(kind, error, traceback)
-            return
-        try:
+        with self._stack.pop_all() as stack:
+            if kind is not None:
+                stack.__exit__(kind, error, traceback)
+                return
             self._append(self._layout.last_members())
             self._chunks.append(END_OF_ARCHIVE)
             self._flush()
-        except BaseException as problem:
-            self._file.__exit__(type(problem), problem, problem.__traceback__)
-            raise
-        self._file.__exit__(None, None, None)
         self._written = WrittenShard(
-            name=self._file.path.name,
+            name=self._path.name,
             sha256=self._file.sha256,
             num_bytes=self._file.num_bytes,
             num_samples=self.num_samples,

@@ -1,0 +1,98 @@
+"""What of an interrupted run can be trusted, and the removal of what cannot.
+
+In: an output folder and its plan. Out: the commits that parse, are of this plan and fit their
+tars; and why others do not count. Knows nothing of what the shards hold.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vtok.errors import ManifestError, OutputError
+from vtok.io.files import remove_partials, sha256_file
+from vtok.shards.commit import CommitRecord, read_commit
+from vtok.shards.plan import MANIFEST_NAME, RunPlan, shard_name
+
+_SHARD_FILE = re.compile(r"shard-([0-9]{6})\.(tar|json)")
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """How far a run has come.
+
+    Attributes:
+        committed: Shard → its commit record, of those that can be trusted.
+        distrusted: Shard → why its commit record does not count.
+    """
+
+    committed: Mapping[int, CommitRecord]
+    distrusted: Mapping[int, str]
+
+
+def committed_shards(folder: Path, plan: RunPlan, *, verify: bool = False) -> RunState:
+    """Return the commits of this plan's shards that can be trusted.
+
+    A commit is trusted if it parses, names this plan and the tar beside it has the length that it
+    says; with `verify` the tar is hashed too.
+    """
+    committed: dict[int, CommitRecord] = {}
+    distrusted: dict[int, str] = {}
+    for shard in range(plan.num_shards):
+        try:
+            commit = read_commit(folder, shard)
+            if commit is None:
+                continue
+            commit.check_plan(plan)
+            check_tar(folder, commit, verify=verify)
+        except ManifestError as error:
+            distrusted[shard] = str(error)
+        else:
+            committed[shard] = commit
+    return RunState(committed, distrusted)
+
+
+def check_tar(folder: Path, commit: CommitRecord, *, verify: bool) -> None:
+    """Require a commit's tar to be there with the length, and the digest, that it says.
+
+    Raises:
+        ManifestError: it is not; the message says what to do.
+    """
+    path = folder / shard_name(commit.shard)
+    try:
+        num_bytes = path.stat().st_size
+        if num_bytes != commit.num_bytes:
+            raise ManifestError(f"{path}: {num_bytes} bytes, its commit says {commit.num_bytes}")
+        if not verify:
+            return
+        digest = sha256_file(path)
+    except OSError as error:
+        raise ManifestError(f"{path}: {error.strerror}, though its commit is there") from error
+    if digest != commit.sha256:
+        raise ManifestError(f"{path}: its bytes have changed since it was written (sha256 differs)")
+
+
+def remove_leftovers(folder: Path, state: RunState) -> tuple[str, ...]:
+    """Remove what an interruption left behind; return the names of the shards' files removed.
+
+    Temporary files, tars without a trusted commit, commits that are not trusted, and a manifest
+    that would still speak of them. Files of other names are left alone. Call it under the
+    folder's lock only.
+
+    Raises:
+        OutputError: a file cannot be removed.
+    """
+    remove_partials(folder)
+    # A commit goes before its tar, the manifest before both: no moment shows one without the other.
+    doomed = sorted(path.name for path in folder.iterdir() if _is_leftover(path.name, state))
+    for name in [MANIFEST_NAME, *doomed] if doomed else []:
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder / name}: cannot be removed: {error.strerror}") from error
+    return tuple(doomed)
+
+
+def _is_leftover(name: str, state: RunState) -> bool:
+    match = _SHARD_FILE.fullmatch(name)
+    return match is not None and int(match[1]) not in state.committed
