@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
 from vtok.resolution import Scheme, SchemeOptions, resolve
 
 PATH = Path(__file__).parents[1] / "golden" / "resolution.json.gz"

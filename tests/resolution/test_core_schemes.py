@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+
 from vtok.errors import UnknownNameError, UsageError
 from vtok.records import Grid, Size
 from vtok.resolution import Plan, SchemeOptions, render, resolve, scheme_names, stitch

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from golden_vectors import CONFIGURATIONS, golden, picture, scheme_of
+
 from vtok.errors import DegenerateSizeError
 from vtok.records import Size
 from vtok.resolution import Box, Plan, render, stitch

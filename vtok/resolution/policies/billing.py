@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from vtok.records import Grid, Size
 from vtok.resolution.plan import BLACK, Box, Canvas, View
-from vtok.resolution.policies.cutters import Cut, tile_names
+from vtok.resolution.policies.cutters import Cut, tile_views
 from vtok.resolution.policies.frames import ceil_to, identity, squashed
 
 
@@ -48,24 +48,7 @@ class TileBilling:
         resizes = () if content == size else (content,)
         canvas = Canvas(padded, box, resizes, "bicubic", BLACK)
         grid = Grid(rows=padded.height // tile, cols=padded.width // tile)
-        return Cut((canvas,), grid, _tiles(grid, tile, self.num_tokens))
-
-
-def _tiles(grid: Grid, tile: int, num_tokens: int) -> tuple[View, ...]:
-    size = Size(height=tile, width=tile)
-    names = iter(tile_names(grid.num_cells))
-    return tuple(
-        View(
-            next(names),
-            "tile",
-            0,
-            Box(col * tile, row * tile, (col + 1) * tile, (row + 1) * tile),
-            size,
-            num_tokens,
-        )
-        for row in range(grid.rows)
-        for col in range(grid.cols)
-    )
+        return Cut((canvas,), grid, tile_views(grid, tile, tile, self.num_tokens, None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +76,7 @@ class UnitBilling:
         grid = Grid(rows=math.ceil(size.height / unit), cols=math.ceil(size.width / unit))
         padded = Size(height=grid.rows * unit, width=grid.cols * unit)
         canvas = Canvas(padded, Box(0, 0, size.width, size.height), (), "bicubic", BLACK)
-        return Cut((canvas,), grid, _tiles(grid, unit, self.num_tokens))
+        return Cut((canvas,), grid, tile_views(grid, unit, unit, self.num_tokens, None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,25 +176,24 @@ class CellBilling:
         """Return the one billed view."""
         long = max(size.height, size.width)
         low, high = 1, min(long, self.long_side_px)
-        if self._cells(self._at(size, high, long)).num_cells > self.max_tokens:
+        if self._num_cells(size, high, long) > self.max_tokens:
             while high - low > 1:
                 middle = (low + high) // 2
-                cells = self._cells(self._at(size, middle, long))
-                if cells.num_cells <= self.max_tokens:
+                if self._num_cells(size, middle, long) <= self.max_tokens:
                     low = middle
                 else:
                     high = middle
             high = low
-        content = self._at(size, high, long)
-        cells = self._cells(content)
+        content = size if high == long else _scaled(size, high / long)
+        cells = Grid(
+            rows=math.ceil(content.height / self.cell_px),
+            cols=math.ceil(content.width / self.cell_px),
+        )
         box = Box(0, 0, content.width, content.height)
         view = View("whole", "whole", 0, box, content, cells.num_cells, cells)
         return Cut((identity(size) if content == size else squashed(content),), None, (view,))
 
-    def _at(self, size: Size, length: int, long: int) -> Size:
-        return size if length == long else _scaled(size, length / long)
-
-    def _cells(self, size: Size) -> Grid:
-        return Grid(
-            rows=math.ceil(size.height / self.cell_px), cols=math.ceil(size.width / self.cell_px)
-        )
+    def _num_cells(self, size: Size, length: int, long: int) -> int:
+        height = max(round(size.height * (length / long)), 1)
+        width = max(round(size.width * (length / long)), 1)
+        return -(-height // self.cell_px) * -(-width // self.cell_px)

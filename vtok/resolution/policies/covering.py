@@ -12,8 +12,9 @@ from vtok.resolution.policies.grids import grids_by_rows
 
 
 @lru_cache(maxsize=64)
-def _candidates(max_tiles: int) -> tuple[Grid, ...]:
-    return tuple(sorted(grids_by_rows(max_tiles), key=lambda grid: (grid.num_cells, grid.rows)))
+def _candidates(max_tiles: int) -> tuple[tuple[int, Grid], ...]:
+    grids = sorted(grids_by_rows(max_tiles), key=lambda grid: (grid.num_cells, grid.rows))
+    return tuple((grid.num_cells, grid) for grid in grids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +42,55 @@ class FewestCovering:
 
     def choose(self, size: Size) -> Grid:
         """Return the grid."""
-        sufficient: Grid | None = None
-        sufficient_share = 0.0
-        best = Grid(rows=1, cols=1)
-        best_share = -1.0
-        for grid in _candidates(self.max_tiles):
-            if sufficient is not None and grid.num_cells > sufficient.num_cells:
-                break
-            share = self._covered(size, grid) / size.num_pixels
-            if share > self.threshold and share > sufficient_share:
-                sufficient, sufficient_share = grid, share
-            if share > best_share:
-                best, best_share = grid, share
-        chosen = sufficient or best
+        chosen = self._fewest_sufficient(size) or self._best(size)
         return Grid(rows=chosen.cols, cols=chosen.rows) if self.swap else chosen
+
+    def _fewest_sufficient(self, size: Size) -> Grid | None:
+        """Return the best of the smallest grids above the threshold."""
+        pixels = size.num_pixels
+        # No tile covers more than its own area; the last bit is left to the exact sum.
+        needed_cells = self.threshold * pixels / (self.tile_px * self.tile_px) * (1 - 1e-9)
+        if needed_cells > self.max_tiles:
+            return None
+        found: Grid | None = None
+        found_cells, found_share = self.max_tiles, self.threshold
+        for num_cells, grid in _candidates(self.max_tiles):
+            if num_cells > found_cells:
+                break
+            if num_cells >= needed_cells:
+                share = self._covered(size, grid) / pixels
+                if share > found_share:
+                    found, found_cells, found_share = grid, num_cells, share
+        return found
+
+    def _best(self, size: Size) -> Grid:
+        """Return the grid that covers most; of equals the smallest, then the first."""
+        pixels = size.num_pixels
+        share_of_cell = self.tile_px * self.tile_px / pixels * (1 + 1e-9)
+        best, best_share = Grid(rows=1, cols=1), 0.0
+        for num_cells, grid in reversed(_candidates(self.max_tiles)):
+            if num_cells * share_of_cell < best_share:
+                break
+            share = self._covered(size, grid) / pixels
+            if share >= best_share:
+                best, best_share = grid, share
+        return best
 
     def _covered(self, size: Size, grid: Grid) -> float:
         """Return the covered pixels: cells of floor size, the last row and column larger."""
-        cell_height, cell_width = size.height // grid.rows, size.width // grid.cols
-        last_height = size.height - cell_height * (grid.rows - 1)
-        last_width = size.width - cell_width * (grid.cols - 1)
-        row = [self._area(cell_width, cell_height)] * (grid.cols - 1)
-        row.append(self._area(last_width, cell_height))
-        last_row = [self._area(cell_width, last_height)] * (grid.cols - 1)
-        last_row.append(self._area(last_width, last_height))
-        return sum(row * (grid.rows - 1) + last_row)
+        rows, cols, area = grid.rows, grid.cols, self._area
+        cell_height, cell_width = size.height // rows, size.width // cols
+        last_height = size.height - cell_height * (rows - 1)
+        last_width = size.width - cell_width * (cols - 1)
+        cells: list[float] = []
+        # The published rule adds cell by cell, row-major; so must this, to round alike.
+        if rows > 1:
+            row = [area(cell_width, cell_height)] * (cols - 1)
+            cells = [*row, area(last_width, cell_height)] * (rows - 1)
+        if cols > 1:
+            cells += [area(cell_width, last_height)] * (cols - 1)
+        cells.append(area(last_width, last_height))
+        return sum(cells)
 
     def _area(self, width: int, height: int) -> float:
         long, short = (width, height) if width >= height else (height, width)

@@ -10,7 +10,7 @@ from typing import ClassVar
 from vtok.errors import DegenerateSizeError
 from vtok.records import Grid, Size
 from vtok.resolution.plan import Box, Resample, Role, View
-from vtok.resolution.policies.cutters import Cut, tile_names
+from vtok.resolution.policies.cutters import Cut, tile_names, tile_views
 from vtok.resolution.policies.frames import identity, squashed
 from vtok.resolution.policies.grids import AreaThenLogAspect, ClosestAspect
 from vtok.resolution.policies.native import HoldSides
@@ -200,7 +200,8 @@ class Slices:
         """Return the whole image first, then the slices row-major."""
         grid = self.grids.choose(size)
         source = self._best(size.height, size.width, enlarge=grid is None)
-        views = [self._view("thumbnail", 0, Box(0, 0, source.width, source.height), source)]
+        box = Box(0, 0, source.width, source.height)
+        views = [View("thumbnail", "thumbnail", 0, box, source, *self._tokens(source))]
         canvases = [squashed(source)]
         if grid is not None:
             piece = self._best(
@@ -211,11 +212,8 @@ class Slices:
             canvases.append(
                 squashed(Size(height=piece.height * grid.rows, width=piece.width * grid.cols))
             )
-            names = iter(tile_names(grid.num_cells))
-            for top in range(0, grid.rows * piece.height, piece.height):
-                for left in range(0, grid.cols * piece.width, piece.width):
-                    box = Box(left, top, left + piece.width, top + piece.height)
-                    views.append(self._view(next(names), 1, box, piece))
+            num_tokens, tokens = self._tokens(piece)
+            views += tile_views(grid, piece.height, piece.width, num_tokens, tokens, canvas=1)
         return Cut(tuple(canvases), grid, tuple(views))
 
     def _best(self, height: float, width: float, *, enlarge: bool) -> Size:
@@ -227,12 +225,11 @@ class Slices:
             height=_divisible(height, self.multiple_px), width=_divisible(width, self.multiple_px)
         )
 
-    def _view(self, name: str, canvas: int, box: Box, size: Size) -> View:
-        role: Role = "thumbnail" if name == "thumbnail" else "tile"
+    def _tokens(self, size: Size) -> tuple[int, Grid | None]:
         if not self.cell_px:
-            return View(name, role, canvas, box, size, self.num_tokens)
+            return self.num_tokens, None
         tokens = Grid(rows=size.height // self.cell_px, cols=size.width // self.cell_px)
-        return View(name, role, canvas, box, size, tokens.num_cells, tokens)
+        return tokens.rows * tokens.cols, tokens
 
 
 def _divisible(length: float, divisor: int) -> int:

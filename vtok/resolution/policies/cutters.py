@@ -118,12 +118,12 @@ class CanvasCutter:
         tiles: tuple[View, ...] = ()
         if grid is not None:
             tiles = tile_views(
-                grid.rows,
-                grid.cols,
+                grid,
                 self.placer.tile_px,
-                self.placer.overlap_px,
+                self.placer.tile_px,
+                self.token_grid.num_cells + self.class_token,
                 self.token_grid,
-                int(self.class_token),
+                overlap_px=self.placer.overlap_px,
             )
         overview = self.overview
         if overview is None or (overview.when == "tiled" and len(tiles) == 1):
@@ -157,21 +157,41 @@ class CanvasCutter:
         return canvases, view
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def tile_views(
-    rows: int, cols: int, tile_px: int, overlap_px: int, token_grid: Grid, extra_tokens: int
+    grid: Grid,
+    height_px: int,
+    width_px: int,
+    num_tokens: int,
+    token_grid: Grid | None,
+    *,
+    overlap_px: int = 0,
+    canvas: int = 0,
 ) -> tuple[View, ...]:
-    """Return the views of a canvas that is cut into square tiles, row-major."""
-    step = tile_px - overlap_px
-    size = Size(height=tile_px, width=tile_px)
+    """Return the views of a canvas that is cut into equal tiles, row-major.
+
+    Args:
+        grid: Rows and columns.
+        height_px: Height of a tile.
+        width_px: Width of a tile.
+        num_tokens: Tokens of a tile.
+        token_grid: Their rows and columns, if any.
+        overlap_px: Pixels that neighbours share.
+        canvas: Index of the canvas.
+
+    Returns:
+        `tile-000` and so on, without any resize after the cut.
+    """
+    step_y, step_x = height_px - overlap_px, width_px - overlap_px
+    size = Size(height=height_px, width=width_px)
     boxes = [
-        Box(col * step, row * step, col * step + tile_px, row * step + tile_px)
-        for row in range(rows)
-        for col in range(cols)
+        Box(col * step_x, row * step_y, col * step_x + width_px, row * step_y + height_px)
+        for row in range(grid.rows)
+        for col in range(grid.cols)
     ]
     return tuple(
-        View(name, "tile", 0, box, size, token_grid.num_cells + extra_tokens, token_grid)
-        for name, box in zip(tile_names(rows * cols), boxes, strict=True)
+        View(name, "tile", canvas, box, size, num_tokens, token_grid)
+        for name, box in zip(tile_names(grid.num_cells), boxes, strict=True)
     )
 
 

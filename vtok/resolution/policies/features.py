@@ -6,6 +6,7 @@ the same placeholder, so every run is of kind `image`; which vectors they are is
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from vtok.records import Grid, Size
@@ -153,16 +154,23 @@ class PooledRows:
         overview = cut.views[0].token_grid
         assert overview is not None
         full = cut.canvases[0].size
-        joint = Grid(rows=-(-full.height // self.pool_px), cols=-(-full.width // self.pool_px))
-        segments: list[Segment] = []
-        for part in (_Part(self.overview_start, overview, 0), _Part(self.start, joint, None)):
-            row = Run(self.token, part.grid.cols, "image", part.view)
-            segments += (
-                Segment((Mark(part.opening).run(),)),
-                Segment((row, Mark(self.row_end).run()), part.grid.rows),
-                Segment((Mark(self.end).run(),)),
-            )
-        return tuple(segments)
+        return _pooled(
+            self, overview, -(-full.height // self.pool_px), -(-full.width // self.pool_px)
+        )
+
+
+@lru_cache(maxsize=4096)
+def _pooled(layout: PooledRows, overview: Grid, rows: int, cols: int) -> tuple[Segment, ...]:
+    segments: list[Segment] = []
+    joint = Grid(rows=rows, cols=cols)
+    for part in (_Part(layout.overview_start, overview, 0), _Part(layout.start, joint, None)):
+        row = Run(layout.token, part.grid.cols, "image", part.view)
+        segments += (
+            Segment((Mark(part.opening).run(),)),
+            Segment((row, Mark(layout.row_end).run()), part.grid.rows),
+            Segment((Mark(layout.end).run(),)),
+        )
+    return tuple(segments)
 
 
 @dataclass(frozen=True, slots=True)

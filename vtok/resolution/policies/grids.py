@@ -7,7 +7,8 @@ both decide ties.
 
 import math
 import struct
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
@@ -46,6 +47,24 @@ def grids_by_cells(max_tiles: int, min_tiles: int = 1) -> tuple[Grid, ...]:
     """Return the same grids, fewest cells first; of equal counts, fewer columns first."""
     return tuple(
         sorted(grids_by_rows(max_tiles, min_tiles), key=lambda grid: (grid.num_cells, grid.cols))
+    )
+
+
+@lru_cache(maxsize=16)
+def grids_by_factors(max_tiles: int) -> tuple[Grid, ...]:
+    """Return all grids fewest cells first, equal counts in Llama 4's order of aspect ratios.
+
+    That order groups equal ratios, the groups in the order in which they first appear when
+    counts are walked down from max_tiles and the factors of each count up.
+    """
+    groups: dict[float, list[Grid]] = {}
+    for count in range(max_tiles, 0, -1):
+        for rows in range(1, count + 1):
+            if count % rows == 0:
+                cols = count // rows
+                groups.setdefault(rows / cols, []).append(Grid(rows=rows, cols=cols))
+    return tuple(
+        sorted((grid for group in groups.values() for grid in group), key=lambda g: g.num_cells)
     )
 
 
@@ -137,23 +156,49 @@ class BestResolution:
 
     grids: tuple[Grid, ...]
     tile_px: int
+    _smallest_first: tuple[tuple[int, int, int, Grid], ...] = field(
+        init=False, repr=False, compare=False
+    )
+    _largest_first: tuple[tuple[int, int, int, Grid], ...] = field(
+        init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        tile = self.tile_px
+        canvases = [
+            (grid.rows * tile, grid.cols * tile, grid.num_cells * tile * tile, grid)
+            for grid in self.grids
+        ]
+        # Sorting is stable both ways, so that the first of equals stays first.
+        object.__setattr__(self, "_smallest_first", tuple(sorted(canvases, key=lambda c: c[2])))
+        object.__setattr__(self, "_largest_first", tuple(sorted(canvases, key=lambda c: -c[2])))
 
     def choose(self, size: Size) -> Grid:
         """Return the best grid."""
         height, width = size.height, size.width
-        pixels = height * width
-        most, least_waste = 0, float("inf")
+        # A canvas that covers the image keeps every pixel: then the smallest wastes fewest.
+        for full_height, full_width, _, grid in self._smallest_first:
+            if full_height >= height and full_width >= width:
+                return grid
+        most, least_waste = -1, 0
         best = self.grids[0]
-        for grid in self.grids:
-            full_height, full_width = grid.rows * self.tile_px, grid.cols * self.tile_px
-            scale = min(full_width / width, full_height / height)
-            kept = min(int(width * scale) * int(height * scale), pixels)
-            if kept < most:
-                continue
-            waste = full_width * full_height - kept
-            if kept > most or waste < least_waste:
-                most, least_waste, best = kept, waste, grid
+        for full_height, full_width, full, grid in self._largest_first:
+            if full < most:
+                break
+            scale_x, scale_y = full_width / width, full_height / height
+            scale = scale_x if scale_x < scale_y else scale_y
+            kept = int(width * scale) * int(height * scale)
+            if kept > most or (
+                kept == most and self._is_better(full - kept, least_waste, grid, best)
+            ):
+                most, least_waste, best = kept, full - kept, grid
         return best
+
+    def _is_better(self, waste: int, least_waste: int, grid: Grid, best: Grid) -> bool:
+        """Whether a grid that keeps as much as the best one so far wastes less, or comes first."""
+        if waste == least_waste:
+            return self.grids.index(grid) < self.grids.index(best)
+        return waste < least_waste
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,45 +218,43 @@ class LeastUpscale:
     tile_px: int
     margin_px: int = 0
     single_precision: bool = False
+    _candidates: tuple[tuple[int, int, Grid], ...] = field(init=False, repr=False, compare=False)
+    _lengths_px: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        candidates = tuple((grid.rows, grid.cols, grid) for grid in self.grids)
+        most = max(max(grid.rows, grid.cols) for grid in self.grids)
+        lengths_px = tuple(count * self.tile_px for count in range(most + 1))
+        object.__setattr__(self, "_candidates", candidates)
+        object.__setattr__(self, "_lengths_px", lengths_px)
 
     def choose(self, size: Size) -> Grid:
         """Return the best grid."""
-        height, width = size.height - self.margin_px, size.width - self.margin_px
-        up_scale, down_scale = float("inf"), float("-inf")
+        scales_x = self._scales(size.width - self.margin_px)
+        scales_y = self._scales(size.height - self.margin_px)
+        up_scale, down_scale = math.inf, -math.inf
         up: Grid | None = None
         down = self.grids[0]
-        for grid in self.grids:
-            # A side that the margin uses up is no limit.
-            scale = min(
-                grid.cols * self.tile_px / width if width else math.inf,
-                grid.rows * self.tile_px / height if height else math.inf,
-            )
-            if self.single_precision:
-                scale = float32(scale)
+        for rows, cols, grid in self._candidates:
+            scale_x, scale_y = scales_x[cols], scales_y[rows]
+            scale = scale_x if scale_x < scale_y else scale_y
             if scale >= 1:
                 if scale < up_scale:
                     up_scale, up = scale, grid
             elif scale > down_scale:
                 down_scale, down = scale, grid
-        return up or (down if down_scale > float("-inf") else self.grids[0])
+        # Where the margin uses up both sides every scale is infinite: then the first grid.
+        return up or down
 
-
-@lru_cache(maxsize=16)
-def grids_by_factors(max_tiles: int) -> tuple[Grid, ...]:
-    """Return all grids fewest cells first, equal counts in Llama 4's order of aspect ratios.
-
-    That order groups equal ratios, the groups in the order in which they first appear when
-    counts are walked down from max_tiles and the factors of each count up.
-    """
-    groups: dict[float, list[Grid]] = {}
-    for count in range(max_tiles, 0, -1):
-        for rows in range(1, count + 1):
-            if count % rows == 0:
-                cols = count // rows
-                groups.setdefault(rows / cols, []).append(Grid(rows=rows, cols=cols))
-    return tuple(
-        sorted((grid for group in groups.values() for grid in group), key=lambda g: g.num_cells)
-    )
+    def _scales(self, side: int) -> Sequence[float]:
+        """Return the scale along one side for 0, 1, 2, ... tiles."""
+        if side == 0:
+            return [math.inf] * len(self._lengths_px)
+        scales = [length / side for length in self._lengths_px]
+        if not self.single_precision:
+            return scales
+        format_ = f"{len(scales)}f"
+        return struct.unpack(format_, struct.pack(format_, *scales))
 
 
 @dataclass(frozen=True, slots=True)
