@@ -1,0 +1,276 @@
+"""The tokenizer that ships: a hybrid of convolutions and windowed attention at 1/8 scale.
+
+In: pixels (B, 3, H, W) in [-1, 1], H and W multiples of the patch. Out: latents, indices, codes,
+pixels; or the encoder's features. Any size: nothing in it depends on a grid, positions are rotary
+and attention looks inside shifted windows, so that cost grows with the area.
+
+A straight path runs beside each network: latents are a linear map of the patch plus what the
+encoder adds, pixels a linear map of the code plus what the decoder adds. Started from principal
+components (`vtok.training.start`), the model is a transform coder before its first step, and
+learns only what a transform coder cannot do. There are no norms on the convolutional branches
+(EDSR, arXiv 1707.02921); every branch starts at zero.
+
+Knows nothing of files, losses or how it is trained.
+
+Dimension letters: B batch, H W pixels, P patch side, h w latent grid, D code channels, C width.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vtok.errors import WeightsError
+from vtok.models.base import Encoder, EncoderSpec, PixelRange, Tokenizer, TokenizerSpec
+from vtok.nn.attention import SelfAttention
+from vtok.nn.position import RotaryPosition2d
+from vtok.nn.quantizer import VectorQuantizer
+from vtok.nn.windows import Windows
+from vtok.records import Grid
+
+FAMILY = "vtok-base"
+LayerKind = Literal["conv", "attention"]
+_LETTERS: dict[str, LayerKind] = {"c": "conv", "a": "attention"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VtokBaseConfig:
+    """The shape of the model.
+
+    Attributes:
+        patch_px: Side of a patch (P): pixels per latent cell along one side.
+        width: Channels of both networks (C).
+        encoder_layers: One letter a layer: `c` convolutions, `a` attention.
+        decoder_layers: Likewise.
+        num_heads: Of the attention layers; width / num_heads is a multiple of 4.
+        window: Side of attention windows, in cells; every second one is shifted by half.
+        codebook_size: Number of codes (K).
+        code_dim: Length of one code (D).
+    """
+
+    patch_px: int = 8
+    width: int = 96
+    encoder_layers: str = "ccac"
+    decoder_layers: str = "caccac"
+    num_heads: int = 3
+    window: int = 16
+    codebook_size: int = 8192
+    code_dim: int = 8
+
+    def __post_init__(self) -> None:
+        for letters in (self.encoder_layers, self.decoder_layers):
+            if not letters or set(letters) - set(_LETTERS):
+                raise WeightsError(f"layers are written with c and a, not {letters!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of the model folder's config.json."""
+        return {"family": FAMILY, **asdict(self)}
+
+
+class ConvLayer(nn.Module):
+    """x + convolution(relu(convolution(x))), 3x3 both; the second starts at zero.
+
+    Args:
+        width: Channels (C).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = _zeroed(nn.Conv2d(width, width, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, C, h, w) of x (B, C, h, w)."""
+        change: Tensor = self.conv2(functional.relu(self.conv1(x)))
+        return x + change
+
+
+class AttentionLayer(nn.Module):
+    """x + attention(norm(x)) inside windows, positions rotary; the projection starts at zero.
+
+    Args:
+        width: Channels (C).
+        num_heads: Divides width.
+        window: Side of a window, in cells.
+        shift: Where the first window border lies, in cells.
+    """
+
+    def __init__(self, width: int, num_heads: int, window: int, shift: int) -> None:
+        super().__init__()
+        self.window = window
+        self.shift = shift
+        self.position = RotaryPosition2d(width // num_heads)
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.attention = SelfAttention(width, num_heads)
+        nn.init.zeros_(self.attention.proj.weight)
+        nn.init.zeros_(self.attention.proj.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, C, h, w) of x (B, C, h, w)."""
+        grid = Grid(rows=x.shape[2], cols=x.shape[3])
+        tokens = self.norm(x.flatten(2).transpose(1, 2))  # (B, hw, C)
+        mixed = self.attention(
+            tokens,
+            rotation=self.position.grid_angles(grid, x.device),
+            windows=Windows(grid=grid, window=self.window, shift=self.shift),
+        )
+        change: Tensor = mixed.transpose(1, 2).unflatten(2, (grid.rows, grid.cols))
+        return x + change  # (B, C, h, w)
+
+
+class Analysis(nn.Module):
+    """Pixels to features, and features to latents.
+
+    Args:
+        config: The shape of the model.
+    """
+
+    def __init__(self, config: VtokBaseConfig) -> None:
+        super().__init__()
+        self.patch_px = config.patch_px
+        patch_dim = 3 * config.patch_px**2
+        self.straight = nn.Conv2d(patch_dim, config.code_dim, 1)
+        self.stem = nn.Conv2d(patch_dim, config.width, 1)
+        self.layers = _layers(config, config.encoder_layers)
+        self.head = _zeroed(nn.Conv2d(config.width, config.code_dim, 1))
+
+    def features(self, pixels: Tensor, *, num_layers: int | None = None) -> Tensor:
+        """Return the features (B, C, h, w) of pixels (B, 3, H, W), after the last layer or n."""
+        return self._run(self._patches(pixels), num_layers)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return latents (B, D, h, w) of pixels (B, 3, H, W)."""
+        patches = self._patches(pixels)
+        latents: Tensor = self.straight(patches) + self.head(self._run(patches, None))
+        return latents
+
+    def _patches(self, pixels: Tensor) -> Tensor:
+        return functional.pixel_unshuffle(pixels, self.patch_px)  # (B, 3PP, h, w)
+
+    def _run(self, patches: Tensor, num_layers: int | None) -> Tensor:
+        x: Tensor = self.stem(patches)
+        for layer in list(self.layers)[:num_layers]:
+            x = layer(x)
+        return x
+
+
+class Synthesis(nn.Module):
+    """Codes to pixels.
+
+    Args:
+        config: The shape of the model.
+    """
+
+    def __init__(self, config: VtokBaseConfig) -> None:
+        super().__init__()
+        self.patch_px = config.patch_px
+        patch_dim = 3 * config.patch_px**2
+        self.straight = nn.Conv2d(config.code_dim, patch_dim, 1)
+        self.stem = nn.Conv2d(config.code_dim, config.width, 1)
+        self.layers = _layers(config, config.decoder_layers)
+        self.head = _zeroed(nn.Conv2d(config.width, patch_dim, 3, padding=1))
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Return pixels (B, 3, H, W) of codes (B, D, h, w)."""
+        patches = self.straight(codes) + self.head(self.layers(self.stem(codes)))
+        return functional.pixel_shuffle(patches, self.patch_px)  # (B, 3, H, W)
+
+
+class VtokBaseTokenizer(Tokenizer):
+    """Images to indices of 8,192 codes and back, at any size that the patch divides.
+
+    Args:
+        config: The shape of the model.
+        name: The name it was asked for by.
+    """
+
+    def __init__(self, config: VtokBaseConfig, *, name: str = FAMILY) -> None:
+        super().__init__()
+        self.config = config
+        self.spec = TokenizerSpec(
+            name=name,
+            family=FAMILY,
+            downsample=config.patch_px,
+            codebook_size=config.codebook_size,
+            code_dim=config.code_dim,
+            pixels=PixelRange(),
+            alignment_px=config.patch_px,
+        )
+        self.analysis = Analysis(config)
+        self.quantizer = VectorQuantizer(config.codebook_size, config.code_dim)
+        self.synthesis = Synthesis(config)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return latents (B, D, h, w) of pixels (B, 3, H, W) in [-1, 1]."""
+        latents: Tensor = self.analysis(pixels)
+        return latents
+
+    def quantize(self, latents: Tensor) -> Tensor:
+        """Return the nearest index (B, h, w) of latents (B, D, h, w); ties to the smaller one.
+
+        Raises:
+            NonFiniteError: a latent is NaN or infinite.
+        """
+        return self.quantizer.quantize(latents.movedim(1, -1))
+
+    def lookup(self, indices: Tensor) -> Tensor:
+        """Return codes (B, D, h, w) at indices (B, h, w).
+
+        Raises:
+            ShardError: an index is outside the codebook.
+        """
+        return self.quantizer.lookup(indices).movedim(-1, 1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return pixels (B, 3, H, W), about [-1, 1] and unclamped, of codes (B, D, h, w)."""
+        pixels: Tensor = self.synthesis(codes)
+        return pixels
+
+
+class VtokBaseEncoder(Encoder):
+    """The same encoder's features as continuous tokens: one vector per 8x8 patch.
+
+    Args:
+        config: The shape of the model.
+        name: The name it was asked for by.
+    """
+
+    def __init__(self, config: VtokBaseConfig, *, name: str = FAMILY) -> None:
+        super().__init__()
+        self.config = config
+        self.spec = EncoderSpec(
+            name=name,
+            family=FAMILY,
+            patch_px=config.patch_px,
+            dim=config.width,
+            pixels=PixelRange(),
+            alignment_px=config.patch_px,
+        )
+        self.analysis = Analysis(config)
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Return features (B, hw, C), row-major, of pixels (B, 3, H, W) in [-1, 1]."""
+        return self.analysis.features(pixels).flatten(2).transpose(1, 2)  # (B, hw, C)
+
+
+def _layers(config: VtokBaseConfig, letters: str) -> nn.Sequential:
+    """Return the layers that the letters name; every second attention layer is shifted."""
+    layers: list[nn.Module] = []
+    num_attention = 0
+    for letter in letters:
+        if _LETTERS[letter] == "conv":
+            layers.append(ConvLayer(config.width))
+            continue
+        shift = (num_attention % 2) * (config.window // 2)
+        layers.append(AttentionLayer(config.width, config.num_heads, config.window, shift))
+        num_attention += 1
+    return nn.Sequential(*layers)
+
+
+def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+    """Return the layer with weights and bias at zero."""
+    nn.init.zeros_(layer.weight)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
