@@ -3,8 +3,8 @@
 In: latents (N, D) and a codebook (K, D). Out: indices (N,). Scores come from one fp32 matrix
 product into a reused tile, with the codes' norms folded in as one more channel. Rounding makes
 such a score uncertain by a bound that is known beforehand; wherever a second code comes within
-twice that bound of the best, the candidates are compared again in fp64, channel by channel in
-order, so that ties and near-ties do not depend on how the product was summed. Knows nothing of
+twice that bound of the best, the candidates are compared again with errors some 2^-104 of the
+scores, so that ties and near-ties do not depend on how the product was summed. Knows nothing of
 grids, training or files.
 
 Dimension letters: N latents, K codes, D channels, R rows of a tile, P candidate pairs.
@@ -27,6 +27,7 @@ _MAX_TILE_ELEMENTS = 2**23  # ... but 32 MiB is the limit whatever K
 _BLOCK = 256  # codes whose minimum is taken at once, in one pass over the tile
 _MAX_PAIRS = 2**19  # candidate pairs compared at once in fp64: some 25 MiB
 _ROUNDOFF = 2.0**-24
+_SHORTEST = 1e-12  # a code is divided by no less, so that the zero vector has cosine 0
 _UNDERFLOW = 2.0**-126  # what flushing to zero may take from one term
 
 
@@ -122,15 +123,17 @@ class CodeSearch:
         return indices, certain
 
     def _second_pass(self, latents: Tensor) -> Tensor:
-        """Return the nearest codes (R,) of a few latents (R, D), compared in fp64."""
+        """Return the nearest codes (R,) of a few latents (R, D), without rounding."""
         scores = self._scores(latents, latents.new_empty((len(latents), self._folded.shape[1])))
         limit = (scores.amin(dim=1) + self._slack(latents)).unsqueeze(1)
         rows, codes = (~(scores > limit))[:, : self.num_codes].nonzero().unbind(1)  # (P,) each
-        values = _exact_scores(latents, self.codebook, rows, codes, self.metric)
-        best = values.new_full((len(latents),), torch.inf).scatter_reduce(0, rows, values, "amin")
-        winners = torch.where(values == best[rows], codes, self.num_codes)
+        high, low = _exact_scores(latents, self.codebook, rows, codes, self.metric)
+        leading = _smallest_of_row(high, rows, len(latents))
+        rows, codes, low = rows[leading], codes[leading], low[leading]
+        leading = _smallest_of_row(low, rows, len(latents))
+        rows, codes = rows[leading], codes[leading]
         nearest = codes.new_full((len(latents),), self.num_codes)
-        return nearest.scatter_reduce(0, rows, winners, "amin")
+        return nearest.scatter_reduce(0, rows, codes, "amin")
 
     def _scores(self, latents: Tensor, tile: Tensor) -> Tensor:
         """Return scores (R, K rounded up), smallest for the nearest, in the tile's memory."""
@@ -178,32 +181,49 @@ def _linear_form(codebook: Tensor, metric: Metric) -> tuple[Tensor, Tensor]:
     if metric == "l2":  # |z - e|^2 = |z|^2 - 2 z.e + |e|^2, and |z|^2 is the same for all codes
         return -2 * codebook.T.contiguous(), exact.square().sum(dim=1).float()
     if metric == "cosine":
-        exact = torch.nn.functional.normalize(exact, dim=1)
+        exact = exact / exact.norm(dim=1, keepdim=True).clamp_min(_SHORTEST)
     return -exact.T.float().contiguous(), codebook.new_zeros(len(codebook))
 
 
 def _exact_scores(
     latents: Tensor, codebook: Tensor, rows: Tensor, codes: Tensor, metric: Metric
-) -> Tensor:
-    """Return the fp64 score (P,) of each pair (row, code), smallest for the nearest.
+) -> tuple[Tensor, Tensor]:
+    """Return the score of each pair (row, code), smallest for the nearest: high and low part, (P,).
 
-    The loop over channels fixes the order of summation: every step is one correctly rounded
-    elementwise operation, the same in any batch and on any device.
+    A product of two fp32 numbers is exact in fp64; what their sum loses is carried along in the low
+    part (Knuth's TwoSum). Every step is one correctly rounded elementwise operation in a fixed
+    order, the same in any batch and on any device.
     """
-    total = torch.zeros(len(rows), dtype=torch.float64, device=latents.device)
-    norm = torch.zeros_like(total)
+    high = torch.zeros(len(rows), dtype=torch.float64, device=latents.device)
+    low, norm, norm_low = torch.zeros_like(high), torch.zeros_like(high), torch.zeros_like(high)
     for channel in range(latents.shape[1]):
         latent = latents[:, channel].double()[rows]  # (P,)
         code = codebook[:, channel].double()[codes]
-        if metric == "l2":
-            difference = latent - code
-            total += difference * difference
+        if metric == "l2":  # |e|^2 - 2 z.e, for |z|^2 is the same for all codes
+            high, low = _add_exactly(high, low, code * code)
+            high, low = _add_exactly(high, low, -2 * latent * code)
         else:
-            total -= latent * code
-            norm += code * code
-    if metric == "cosine":
-        total /= norm.sqrt().clamp_min(1e-12)
-    return total
+            high, low = _add_exactly(high, low, -latent * code)
+        if metric == "cosine":
+            norm, norm_low = _add_exactly(norm, norm_low, code * code)
+    if metric == "cosine":  # the quotient is rounded: ties of parallel codes hold to fp64 only
+        high = (high + low) / (norm + norm_low).sqrt().clamp_min(_SHORTEST)
+        low = torch.zeros_like(high)
+    return _add_exactly(high, torch.zeros_like(high), low)
+
+
+def _smallest_of_row(values: Tensor, rows: Tensor, num_rows: int) -> Tensor:
+    """Return (P,) bool: which of the pairs have the smallest value of their row."""
+    smallest = values.new_full((num_rows,), torch.inf).scatter_reduce(0, rows, values, "amin")
+    return values == smallest[rows]
+
+
+def _add_exactly(high: Tensor, low: Tensor, term: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum of a number in two parts and one more term, in two parts."""
+    total = high + term
+    back = total - high
+    lost = (high - (total - back)) + (term - back)
+    return total, low + lost
 
 
 @contextlib.contextmanager
