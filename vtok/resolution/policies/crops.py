@@ -10,9 +10,10 @@ from typing import ClassVar
 from vtok.errors import DegenerateSizeError
 from vtok.records import Grid, Size
 from vtok.resolution.plan import Box, Resample, Role, View
+from vtok.resolution.policies.aspects import ClosestAspect
 from vtok.resolution.policies.cutters import Cut, tile_names, tile_views
 from vtok.resolution.policies.frames import identity, squashed
-from vtok.resolution.policies.grids import AreaThenLogAspect, ClosestAspect
+from vtok.resolution.policies.grids import AreaThenLogAspect
 from vtok.resolution.policies.native import HoldSides
 
 

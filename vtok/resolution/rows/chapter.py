@@ -2,10 +2,10 @@
 
 from vtok.records import Grid
 from vtok.resolution.options import SchemeOptions, known, require
+from vtok.resolution.policies.aspects import ClosestAspect
 from vtok.resolution.policies.crops import FloorCrops
 from vtok.resolution.policies.cutters import Cutter, WholeCutter
 from vtok.resolution.policies.frames import FloorPatches, Native, Squash
-from vtok.resolution.policies.grids import ClosestAspect
 from vtok.resolution.policies.layouts import Layout, Plain
 from vtok.resolution.rows.row import Row, square
 

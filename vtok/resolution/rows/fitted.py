@@ -2,6 +2,7 @@
 
 from vtok.records import Grid
 from vtok.resolution.options import SchemeOptions, known, require
+from vtok.resolution.policies.aspects import ClosestAspectByArea
 from vtok.resolution.policies.cutters import CanvasCutter, Cutter, Overview
 from vtok.resolution.policies.features import JointRows, MaskedRows, PooledRows, Unpadded
 from vtok.resolution.policies.fits import (
@@ -16,16 +17,14 @@ from vtok.resolution.policies.fits import (
     SquashFit,
 )
 from vtok.resolution.policies.grids import (
-    BestResolution,
     CeilTiles,
-    ClosestAspectByArea,
     LargestFitting,
-    LeastUpscale,
     grids_by_factors,
     grids_by_rows,
 )
 from vtok.resolution.policies.layouts import CrossAttended, Layout, Mark, Tiled
 from vtok.resolution.policies.placements import Gridded
+from vtok.resolution.policies.scales import BestResolution, LeastUpscale
 from vtok.resolution.rows.row import Row, merged
 
 _GREY = (127, 127, 127)

@@ -4,19 +4,15 @@ from functools import partial
 
 from vtok.records import Grid
 from vtok.resolution.options import SchemeOptions, known, require
+from vtok.resolution.policies.aspects import ClosestAspectByArea
 from vtok.resolution.policies.covering import FewestCovering
 from vtok.resolution.policies.cutters import CanvasCutter, Cutter, Overview, WholeCutter
 from vtok.resolution.policies.fits import Letterboxed, SquashFit
 from vtok.resolution.policies.frames import Squash
-from vtok.resolution.policies.grids import (
-    ClosestAspectByArea,
-    GridPolicy,
-    LeastUpscale,
-    OnlyAbove,
-    grids_by_cells,
-)
+from vtok.resolution.policies.grids import GridPolicy, OnlyAbove, grids_by_cells
 from vtok.resolution.policies.layouts import NEWLINE, Layout, Mark, Plain, Tiled
 from vtok.resolution.policies.placements import Gridded, LongSideTiles
+from vtok.resolution.policies.scales import LeastUpscale
 from vtok.resolution.rows.row import Row, merged, square
 
 _GREY = (127, 127, 127)
