@@ -93,9 +93,11 @@ def check_indices(indices: IndexArray, codebook_size: int, *, where: str = "indi
             f"{where}: expected integers, got {indices.dtype} of shape {indices.shape}"
         )
     # As unsigned numbers, negative ones are the largest: one comparison finds both kinds of fault.
-    unsigned = indices.view(f"u{indices.dtype.itemsize}") if kind == "i" else indices
-    if int(np.maximum.reduce(unsigned, axis=None)) >= codebook_size:
-        first = indices[unsigned >= codebook_size].flat[0]
+    num_bytes = indices.dtype.itemsize
+    unsigned = indices.view(f"u{num_bytes}") if kind == "i" else indices
+    limit = min(codebook_size, 1 << (8 * num_bytes - 1)) if kind == "i" else codebook_size
+    if int(np.maximum.reduce(unsigned, axis=None)) >= limit:
+        first = indices[unsigned >= limit].flat[0]
         raise ShardError(f"{where}: index {first} is outside the codebook of {codebook_size}")
 
 

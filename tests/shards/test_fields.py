@@ -1,0 +1,174 @@
+"""Indices within their codebook, features finite, JSON canonical."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vtok.errors import FeatureOverflowError, NonFiniteError, ShardError
+from vtok.shards.fields import (
+    check_indices,
+    decode_features,
+    decode_indices,
+    decode_json,
+    encode_features,
+    encode_indices,
+    encode_json,
+    index_dtype,
+    split_field,
+    view_field,
+)
+from vtok.shards.npy import encode_npy
+
+
+@pytest.mark.parametrize(
+    ("codebook_size", "dtype"),
+    [
+        (1, "uint8"),
+        (256, "uint8"),
+        (257, "uint16"),
+        (65536, "uint16"),
+        (65537, "uint32"),
+        (2**32, "uint32"),
+    ],
+)
+def test_the_largest_index_survives_the_smallest_dtype(codebook_size: int, dtype: str) -> None:
+    assert index_dtype(codebook_size) == dtype
+    data = encode_indices(np.array([0, codebook_size - 1]), codebook_size)
+    again = decode_indices(data, codebook_size)
+    assert again.dtype == dtype
+    assert again.tolist() == [0, codebook_size - 1]
+    with pytest.raises(ShardError, match=f"index {codebook_size} is outside"):
+        encode_indices(np.array([0, codebook_size]), codebook_size)
+
+
+@given(
+    codebook_size=st.integers(1, 2**32),
+    dtype=st.sampled_from(["int8", "int16", "int32", "int64", "uint8", "uint16", "uint64"]),
+    data=st.data(),
+)
+def test_indices_come_back_or_are_refused(
+    codebook_size: int, dtype: str, data: st.DataObject
+) -> None:
+    info = np.iinfo(dtype)
+    values = data.draw(st.lists(st.integers(info.min, info.max), min_size=1, max_size=6))
+    indices = np.array(values, dtype)
+    if min(values) >= 0 and max(values) < codebook_size:
+        assert decode_indices(encode_indices(indices, codebook_size), codebook_size).tolist() == (
+            values
+        )
+    else:
+        with pytest.raises(ShardError, match="outside the codebook"):
+            encode_indices(indices, codebook_size)
+
+
+def test_strided_indices_are_checked_where_they_are() -> None:
+    indices = np.array([[1, -7], [2, -7]])
+    check_indices(indices[:, 0], 3)
+    with pytest.raises(ShardError, match="index -7"):
+        check_indices(indices[:, 1], 3)
+
+
+def test_stored_indices_must_be_in_range_and_in_their_dtype() -> None:
+    with pytest.raises(ShardError, match="index 300 is outside the codebook of 257"):
+        decode_indices(encode_npy(np.array([300], np.uint16)), 257)
+    with pytest.raises(ShardError, match="dtype uint8"):
+        decode_indices(encode_npy(np.array([3], np.uint8)), 257)
+    for array in (np.array([0.5]), np.array([], np.int64), np.array([True])):
+        with pytest.raises(ShardError, match="expected integers"):
+            encode_indices(array, 8)
+    for size in (0, 2**32 + 1):
+        with pytest.raises(ValueError, match="codes"):
+            index_dtype(size)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite_are_refused(dtype: str, bad: float) -> None:
+    features = np.ones((3, 4), np.float32)
+    data = encode_features(features, dtype)  # type: ignore[arg-type]
+    assert decode_features(data).dtype == dtype
+    features[1, 2] = bad
+    with pytest.raises(NonFiniteError, match="1 of 12 features"):
+        encode_features(features, dtype)  # type: ignore[arg-type]
+    with pytest.raises(ShardError, match="NaN or infinite"):
+        decode_features(encode_npy(features.astype(dtype)))
+
+
+def test_float16_overflow_is_named() -> None:
+    largest = np.float32(65504)
+    assert decode_features(encode_features(np.array([-largest]), "float16"))[0] == -65504
+    with pytest.raises(FeatureOverflowError, match="70000 does not fit float16") as caught:
+        encode_features(np.array([1.0, -70000.0], np.float32), "float16")
+    assert caught.value.reason == "overflow"
+    assert encode_features(np.array([-70000.0], np.float32), "float32")
+
+
+def test_features_of_another_dtype_are_refused() -> None:
+    with pytest.raises(ShardError, match="dtype float16"):
+        decode_features(encode_npy(np.ones(2, np.float16)), "float32")
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8")),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3)
+    ),
+    max_leaves=10,
+)
+
+
+@given(value=JSON_VALUES)
+def test_json_comes_back(value: object) -> None:
+    data = encode_json(value)
+    assert decode_json(data) == value == json.loads(data)
+
+
+def test_json_is_canonical() -> None:
+    assert encode_json({"b": 1, "a": "é"}) == encode_json({"a": "é", "b": 1})
+    assert encode_json({"b": 1, "a": "é"}) == '{"a":"é","b":1}'.encode()
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), {"a": float("inf")}, b"bytes", "\udcff", np.float32(1), {1: {2j}}]
+)
+def test_what_json_cannot_hold_is_refused(value: object) -> None:
+    with pytest.raises(ShardError, match="cannot be stored"):
+        encode_json(value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"NaN",
+        b"[Infinity]",
+        b"1e999",
+        b'{"a":1,"a":2}',
+        b"\xff",
+        b"[" * 100000,
+        b"1" * 5000,
+    ],
+)
+def test_hostile_json_is_refused(data: bytes) -> None:
+    with pytest.raises(ShardError, match="not valid JSON"):
+        decode_json(data)
+
+
+def test_field_names_of_views() -> None:
+    assert view_field("tile-000", "indices.npy") == "tile-000.indices.npy"
+    assert split_field("tile-000.indices.npy") == ("tile-000", "indices.npy")
+    assert split_field("thumbnail.jpg") == ("thumbnail", "jpg")
+    assert split_field("json") is None
+    assert split_field("jpg") is None
+    assert split_field("ocr.json") is None
+    with pytest.raises(ShardError, match="has a dot"):
+        view_field("tile.0", "jpg")
