@@ -1,1 +1,8 @@
-"""Images through models: decode workers, batches, devices, and the loops that join them."""
+"""Images to tokens at the speed of the device: decode workers, batches, models, and their metrics.
+
+`preparation` makes views of one image, `decoding` runs that in supervised processes (`process` is a
+worker seen from outside, `worker` from inside, `slots` how pixels travel between the two); none of
+these loads torch. `device` turns bytes into model inputs and back, `batching` groups views,
+`runner` is the loop over a model, `quality` compares images. Nothing here knows of commands,
+folders of output or shards.
+"""

@@ -1,0 +1,160 @@
+"""From a source item to views: read, decode, plan, render; one image at a time, in any process.
+
+In: an `ImageTask`. Out: `Prepared` (uint8 views and the facts of the image) or a `Failure`. This
+file knows nothing of processes, batches, models or torch; `Preparation` is small and picklable, so
+that a worker process can be given one.
+
+Dimension letters: H W pixels.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from vtok.errors import ImageTooLargeError, SampleError
+from vtok.io.colour import WHITE, Colour
+from vtok.io.headers import sniff
+from vtok.io.images import DecodeLimits, check_file_bytes, decode
+from vtok.io.sources.item import SourceItem
+from vtok.records import Failure, Size, Stage
+from vtok.resolution.plan import Plan
+from vtok.resolution.render import render
+from vtok.resolution.scheme import Scheme
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageTask:
+    """One image of a run that is to be prepared.
+
+    Attributes:
+        index: Its position in the run.
+        key: Its key in the shard.
+        item: Where its bytes are.
+    """
+
+    index: int
+    key: str
+    item: SourceItem
+
+    def failure(self, stage: Stage, reason: str, message: str) -> Failure:
+        """Return the record of this image's failure."""
+        return Failure(
+            key=self.key,
+            source=self.item.source,
+            stage=stage,
+            reason=reason,
+            message=" ".join(message.split()),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """What is known of an image once it was decoded; everything but its pixels.
+
+    Attributes:
+        plan: What became of it; `plan.size` is the size of the upright image.
+        format: The name of its encoding (`JPEG`, ...).
+        num_bytes: The length of its encoding.
+        sha256: The digest, in hexadecimal, of its encoding.
+        conversions: Codes of everything that decoding did to the stored pixels, in order.
+        sidecars: What lies beside it, by extension; empty where the preparation leaves it out.
+    """
+
+    plan: Plan
+    format: str
+    num_bytes: int
+    sha256: str
+    conversions: tuple[str, ...]
+    sidecars: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the upright image."""
+        return self.plan.size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """An image ready for a model.
+
+    Attributes:
+        task: What was asked for.
+        facts: What the image turned out to be.
+        views: One read-only (H, W, 3) uint8 array for each of `facts.plan.views`, in that order.
+            They may lie in memory that is used again once no reference to any of them is left.
+    """
+
+    task: ImageTask
+    facts: ImageFacts
+    views: tuple[Pixels, ...]
+
+
+Outcome = Prepared | Failure
+
+
+class Prepares(Protocol):
+    """What a decode pool runs: picklable, without state that lasts from one image to the next."""
+
+    def prepare(self, task: ImageTask) -> Outcome:
+        """Return the views of an image, or why there are none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """Read, decode, plan and render under one scheme.
+
+    Attributes:
+        scheme: Sizes to views.
+        limits: What an image may ask of the machine.
+        background: What shows through transparent pixels.
+        with_sidecars: Read what lies beside each image too.
+    """
+
+    scheme: Scheme
+    limits: DecodeLimits = field(default_factory=DecodeLimits)
+    background: Colour = WHITE
+    with_sidecars: bool = False
+
+    def prepare(self, task: ImageTask) -> Outcome:
+        """Return the views of an image, or the typed failure of exactly this image.
+
+        Only `SampleError` becomes a failure: any other exception is a mistake in the program and
+        passes through.
+        """
+        stage: Stage = "read"
+        try:
+            data = task.item.read(max_bytes=self.limits.max_file_bytes)
+            check_file_bytes(len(data), self.limits)
+            sidecars = task.item.read_sidecars() if self.with_sidecars else {}
+            stage = "decode"
+            picture = decode(data, self.limits, background=self.background)
+            stage = "plan"
+            plan = self.scheme.plan(picture.size)
+            views = _render(plan, picture.image)
+        except SampleError as error:
+            return task.failure(stage, error.reason, str(error))
+        facts = ImageFacts(
+            plan=plan,
+            format=sniff(data[:32]) or picture.image.format or "unknown",
+            num_bytes=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            conversions=picture.conversions,
+            sidecars=sidecars,
+        )
+        return Prepared(task=task, facts=facts, views=views)
+
+
+def _render(plan: Plan, image: Image.Image) -> tuple[Pixels, ...]:
+    """Render, with running out of memory as what it is: an image that asks for too much."""
+    try:
+        return tuple(render(plan, image))
+    except MemoryError as error:
+        raise ImageTooLargeError(
+            f"its {plan.num_views} views need more memory than there is"
+        ) from error

@@ -1,0 +1,182 @@
+"""One decode worker, seen from its parent: started, given orders, listened to, killed.
+
+In: orders. Out: replies, with pixels as arrays in shared memory. This file does not know what a
+reply means for a run: which images are retried and which are given up is the pool's business.
+"""
+
+import os
+import pickle
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
+from time import monotonic
+from typing import NamedTuple
+
+from vtok.engine.preparation import ImageTask, Outcome, Prepared
+from vtok.engine.slots import SlotReader
+from vtok.engine.worker import Boot, Broken, Order, Rendered, Reply
+from vtok.records import Failure
+
+MAX_QUEUED_BYTES = 64 << 10
+"""An order longer than this is not sent to a worker that is busy: the pipe might not hold it."""
+DYING_S = 2.0
+"""How long a worker that has hung up may take to end."""
+
+_BOOTSTRAP = (
+    "import sys; sys.path[:] = sys.argv[3:]; "
+    "from vtok.engine.worker import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+)
+
+
+class Assignment(NamedTuple):
+    """A task in a worker's hands.
+
+    Attributes:
+        ticket: The task's position in the run.
+        task: The task.
+        num_crashes: Workers that have died on it before.
+    """
+
+    ticket: int
+    task: ImageTask
+    num_crashes: int = 0
+
+
+class WorkerProcess:
+    """A decode worker and what it has been given to do.
+
+    Attributes:
+        is_ready: Whether it has started up.
+        assignments: Its tasks in order; it works on the first of them.
+        working_since: When it began the first of them, as `time.monotonic` counts.
+    """
+
+    def __init__(self, boot: Boot) -> None:
+        self.is_ready = False
+        self.assignments: deque[Assignment] = deque()
+        self.working_since = monotonic()
+        self._slots = SlotReader()
+        # Not multiprocessing: `spawn` runs the caller's script again, `fork` inherits torch and
+        # its threads, and both leave a tracker process behind.
+        ours, theirs = socket.socketpair()
+        lifeline_end, self._lifeline = os.pipe()
+        with theirs, tempfile.TemporaryFile() as complaints:
+            descriptors = (theirs.fileno(), lifeline_end)
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _BOOTSTRAP, *map(str, descriptors), *sys.path],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=complaints,
+                pass_fds=descriptors,
+                # One image uses one core; idle thread pools would count against its memory limit.
+                env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                process_group=0,  # an interrupt at the terminal is for the parent
+            )
+            self._complaints = os.dup(complaints.fileno())
+        os.close(lifeline_end)
+        self._connection = Connection(ours.detach())
+        self._poll = select.poll()
+        self._poll.register(self._connection, select.POLLIN)
+        with suppress(OSError):  # it has died already: `receive` will tell
+            self._connection.send_bytes(pickle.dumps(boot))
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable when a reply has come, or the worker has gone."""
+        return self._connection.fileno()
+
+    def can_take(self, num_bytes: int, *, depth: int) -> bool:
+        """Tell whether an order of this length can be sent without waiting for the worker."""
+        if not self.is_ready:
+            return False
+        return not self.assignments or (
+            len(self.assignments) < depth and num_bytes <= MAX_QUEUED_BYTES
+        )
+
+    def assign(self, assignment: Assignment, encoded: bytes) -> None:
+        """Send an order.
+
+        Args:
+            assignment: What it is about.
+            encoded: The task, as `encode_task` gives it.
+
+        Raises:
+            OSError: the worker is gone; the assignment stands all the same.
+        """
+        if not self.assignments:
+            self.working_since = monotonic()
+        self.assignments.append(assignment)
+        self._connection.send_bytes(pickle.dumps(Order(encoded, self._slots.take_freed())))
+
+    def receive(self) -> tuple[Assignment, Outcome] | None:
+        """Return the next finished assignment, or None after the note that it has started up.
+
+        Raises:
+            EOFError: the worker is gone.
+            Exception: what the preparation raised that is no failure of an image.
+        """
+        reply, descriptor = self._read()
+        if isinstance(reply, str):
+            self.is_ready = True
+            return None
+        if isinstance(reply, Broken):
+            error = reply.error or RuntimeError("a decode worker met a mistake in the program")
+            error.add_note(f"in a decode worker:\n{reply.trace}")
+            raise error
+        self.working_since = monotonic()
+        assignment = self.assignments.popleft()
+        if isinstance(reply, Failure):
+            return assignment, reply
+        views = self._slots.read(reply.ref, descriptor)
+        return assignment, Prepared(task=assignment.task, facts=reply.facts, views=views)
+
+    def has_reply(self) -> bool:
+        """Tell whether `receive` would return (or raise) without waiting."""
+        return bool(self._poll.poll(0))
+
+    def _read(self) -> tuple[Reply | str, int | None]:
+        """Return the next message, and the descriptor that goes with it."""
+        try:
+            reply: Reply | str = pickle.loads(self._connection.recv_bytes())
+            if isinstance(reply, Rendered) and reply.ref.is_new:
+                return reply, recv_handle(self._connection)
+        except OSError as error:  # it died in the midst of a message
+            raise EOFError from error
+        return reply, None
+
+    def kill(self) -> str:
+        """End the process now, whatever it is doing; return how it ended, in words."""
+        self._process.kill()
+        return self.bury()
+
+    def bury(self) -> str:
+        """Wait for a process that is ending and leave nothing of it; return how it ended."""
+        try:
+            status = self._process.wait(DYING_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        self._connection.close()
+        for descriptor in (self._lifeline, self._complaints):
+            os.close(descriptor)
+        return f"signal {-status}" if status < 0 else f"exit status {status}"
+
+    def complaint(self) -> str:
+        """Return the end of what the process has printed while it started."""
+        size = os.fstat(self._complaints).st_size
+        return os.pread(self._complaints, 4096, max(0, size - 4096)).decode(errors="replace")
+
+
+def encode_task(task: ImageTask) -> bytes:
+    """Return a task as it travels to a worker."""
+    return pickle.dumps(task, pickle.HIGHEST_PROTOCOL)

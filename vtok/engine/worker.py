@@ -1,0 +1,153 @@
+"""The decode worker: a process that prepares one image after another and never loads torch.
+
+In, over its socket: a `Boot`, then `Order`s. Out: `READY`, then for every order, in order, one of
+`Rendered` (its pixels are in a shared slot, whose descriptor follows when it is new), `Failure`
+or `Broken`. The process ends when its socket does, and at once when its parent does. It knows
+nothing of time limits, retries or other workers; whatever kills it is the parent's to record.
+"""
+
+import fcntl
+import os
+import pickle
+import resource
+import select
+import signal
+import sys
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import send_handle
+from typing import NamedTuple
+
+from vtok.engine.preparation import ImageFacts, ImageTask, Prepares
+from vtok.engine.slots import SlotRef, SlotWriter
+from vtok.errors import ImageTooLargeError
+from vtok.records import Failure
+
+READY = "ready"
+
+
+class Boot(NamedTuple):
+    """What a worker is told first.
+
+    Attributes:
+        preparation: What to do with every task.
+        memory_limit_bytes: Address space that it may take; None for no limit.
+    """
+
+    preparation: Prepares
+    memory_limit_bytes: int | None
+
+
+class Order(NamedTuple):
+    """One task, pickled by itself, and the slots whose pixels nobody reads any more."""
+
+    task: bytes
+    freed: tuple[int, ...]
+
+
+class Rendered(NamedTuple):
+    """A prepared image without its pixels, which lie where `ref` says."""
+
+    facts: ImageFacts
+    ref: SlotRef
+
+
+class Broken(NamedTuple):
+    """An exception that is no failure of an image: the job ends with it."""
+
+    error: BaseException | None
+    trace: str
+
+
+Reply = Rendered | Failure | Broken
+
+
+def main(socket_descriptor: int, lifeline_descriptor: int) -> None:
+    """Serve until the socket closes.
+
+    Args:
+        socket_descriptor: One end of a socket pair; the parent has the other.
+        lifeline_descriptor: The reading end of a pipe that nobody writes to; it ends with the
+            parent, however the parent ends.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    _die_with_parent(lifeline_descriptor)
+    connection = Connection(socket_descriptor)
+    boot: Boot = pickle.loads(connection.recv_bytes())
+    _limit(boot.memory_limit_bytes)
+    connection.send_bytes(pickle.dumps(READY))
+    # What a foreign decoder prints from here on is about one image, and nobody could tell which.
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 2)
+    slots = SlotWriter()
+    while True:
+        try:
+            order: Order = pickle.loads(connection.recv_bytes())
+        except EOFError:
+            return
+        slots.release(order.freed)
+        reply, descriptor = _carry_out(boot.preparation, pickle.loads(order.task), slots)
+        try:
+            connection.send_bytes(pickle.dumps(reply, pickle.HIGHEST_PROTOCOL))
+            if descriptor is not None:
+                send_handle(connection, descriptor, os.getppid())
+        except OSError:  # the parent hung up
+            return
+
+
+def _carry_out(
+    preparation: Prepares, task: ImageTask, slots: SlotWriter
+) -> tuple[Reply, int | None]:
+    """Return the reply to one order, and the descriptor that goes with it."""
+    try:
+        outcome = preparation.prepare(task)
+        if isinstance(outcome, Failure):
+            return outcome, None
+        ref, descriptor = slots.write(outcome.views)
+        return Rendered(outcome.facts, ref), descriptor
+    except MemoryError as error:
+        message = f"it needs more memory than a worker may take: {error}"
+        return task.failure("decode", ImageTooLargeError.reason, message), None
+    except BaseException as error:  # noqa: BLE001 - it is raised again, in the parent
+        return Broken(_portable(error), traceback.format_exc()), None
+
+
+def _portable(error: BaseException) -> BaseException | None:
+    """Return the exception if it survives the journey to another process."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001 - exceptions of foreign classes may do anything here
+        return None
+    return error
+
+
+def _die_with_parent(lifeline: int) -> None:
+    """Have the kernel kill this process when the lifeline's other end closes.
+
+    A signal on hang-up works in the midst of a decoder that never comes back to Python, and,
+    unlike PR_SET_PDEATHSIG, whatever thread of the parent has started this process.
+    """
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+        flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
+        if select.select([lifeline], [], [], 0)[0]:
+            os._exit(1)  # it closed before the signal was armed
+    else:
+        threading.Thread(target=_exit_after, args=(lifeline,), daemon=True).start()
+
+
+def _exit_after(lifeline: int) -> None:
+    os.read(lifeline, 1)
+    os._exit(1)
+
+
+def _limit(memory_limit_bytes: int | None) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # gigabytes on disk for every bad image
+    if memory_limit_bytes is not None and sys.platform == "linux":
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        if hard != resource.RLIM_INFINITY:
+            memory_limit_bytes = min(memory_limit_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (memory_limit_bytes, hard))
