@@ -173,7 +173,7 @@ def test_tiles_of_any_size_agree(metric: Metric, monkeypatch: pytest.MonkeyPatch
     for elements, rows, block, pairs in ((1, 1, 7, 1), (5000, 3, 256, 2500), (1, 200, 1000, 10**6)):
         monkeypatch.setattr(implementation, "_TILE_ELEMENTS", elements)
         monkeypatch.setattr(implementation, "_MIN_TILE_ROWS", rows)
-        monkeypatch.setattr(implementation, "_BLOCK", block)
+        monkeypatch.setattr(implementation, "_SMALL_BLOCK", block)
         monkeypatch.setattr(implementation, "_MAX_PAIRS", pairs)
         assert nearest_code(latents, codebook, metric).tolist() == expected
 

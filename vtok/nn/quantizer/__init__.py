@@ -5,7 +5,8 @@ Latents and codes have their channels last, (..., D); indices are int64. `lookup
 """
 
 from vtok.nn.quantizer.ema import EmaVectorQuantizer
-from vtok.nn.quantizer.nearest import CodeSearch, Metric, nearest_code
+from vtok.nn.quantizer.exact import Metric
+from vtok.nn.quantizer.nearest import CodeSearch, nearest_code
 from vtok.nn.quantizer.usage import CodeUsage, code_usage
 from vtok.nn.quantizer.vector import VectorQuantizer, straight_through
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vtok.nn.quantizer.nearest import Metric
+from vtok.nn.quantizer.exact import Metric
 from vtok.nn.quantizer.usage import CodeUsage, code_usage
 from vtok.nn.quantizer.vector import VectorQuantizer, checked_indices
 

@@ -12,22 +12,22 @@ Dimension letters: N latents, K codes, D channels, R rows of a tile, P candidate
 
 import contextlib
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vtok.errors import NonFiniteError, WeightsError
-
-Metric = Literal["l2", "cosine", "dot"]
+from vtok.nn.quantizer.exact import SHORTEST, Metric, exact_scores
 
 _TILE_ELEMENTS = 2**20  # 4 MiB of scores: stays in a core's cache between product and minimum
 _MIN_TILE_ROWS = 64  # fewer rows waste the matrix product ...
 _MAX_TILE_ELEMENTS = 2**23  # ... but 32 MiB is the limit whatever K
-_BLOCK = 256  # codes whose minimum is taken at once, in one pass over the tile
-_MAX_PAIRS = 2**19  # candidate pairs compared at once in fp64: some 25 MiB
+_BLOCK = 256  # codes whose minimum is taken at once, in one pass over the tile ...
+_SMALL_BLOCK = 64  # ... of a codebook of up to _SMALL_CODEBOOK, whose blocks are few
+_SMALL_CODEBOOK = 4096
+_MAX_PAIRS = 2**19  # scores looked through, or channels of pairs compared in fp64, at once
 _ROUNDOFF = 2.0**-24
-_SHORTEST = 1e-12  # a code is divided by no less, so that the zero vector has cosine 0
 _UNDERFLOW = 2.0**-126  # what flushing to zero may take from one term
 
 
@@ -53,15 +53,16 @@ class CodeSearch:
             raise WeightsError("the codebook holds NaN or infinite values; load or train it again")
         self.metric = metric
         self.num_codes, self.code_dim = codebook.shape
-        self._block = min(_BLOCK, self.num_codes)
+        block = _SMALL_BLOCK if self.num_codes <= _SMALL_CODEBOOK else _BLOCK
+        self._block = min(block, self.num_codes)
         weight, bias = _linear_form(self.codebook, metric)
         self._max_weight = float(weight.double().norm(dim=0).max())
         self._max_bias = float(bias.abs().max())
         padding = -self.num_codes % self._block
         self._folded = torch.cat(  # (D + 1, K rounded up to whole blocks)
             (
-                torch.nn.functional.pad(weight, (0, padding)),
-                torch.nn.functional.pad(bias, (0, padding), value=torch.inf).unsqueeze(0),
+                functional.pad(weight, (0, padding)),
+                functional.pad(bias, (0, padding), value=torch.inf).unsqueeze(0),
             )
         )
 
@@ -127,7 +128,12 @@ class CodeSearch:
         scores = self._scores(latents, latents.new_empty((len(latents), self._folded.shape[1])))
         limit = (scores.amin(dim=1) + self._slack(latents)).unsqueeze(1)
         rows, codes = (~(scores > limit))[:, : self.num_codes].nonzero().unbind(1)  # (P,) each
-        high, low = _exact_scores(latents, self.codebook, rows, codes, self.metric)
+        pairs = max(1, _MAX_PAIRS // self.code_dim)
+        parts = [
+            exact_scores(latents, self.codebook, *part, self.metric)
+            for part in zip(torch.split(rows, pairs), torch.split(codes, pairs), strict=True)
+        ]
+        high, low = (torch.cat(part) for part in zip(*parts, strict=True))
         leading = _smallest_of_row(high, rows, len(latents))
         rows, codes, low = rows[leading], codes[leading], low[leading]
         leading = _smallest_of_row(low, rows, len(latents))
@@ -181,49 +187,14 @@ def _linear_form(codebook: Tensor, metric: Metric) -> tuple[Tensor, Tensor]:
     if metric == "l2":  # |z - e|^2 = |z|^2 - 2 z.e + |e|^2, and |z|^2 is the same for all codes
         return -2 * codebook.T.contiguous(), exact.square().sum(dim=1).float()
     if metric == "cosine":
-        exact = exact / exact.norm(dim=1, keepdim=True).clamp_min(_SHORTEST)
+        exact = exact / exact.norm(dim=1, keepdim=True).clamp_min(SHORTEST)
     return -exact.T.float().contiguous(), codebook.new_zeros(len(codebook))
-
-
-def _exact_scores(
-    latents: Tensor, codebook: Tensor, rows: Tensor, codes: Tensor, metric: Metric
-) -> tuple[Tensor, Tensor]:
-    """Return the score of each pair (row, code), smallest for the nearest: high and low part, (P,).
-
-    A product of two fp32 numbers is exact in fp64; what their sum loses is carried along in the low
-    part (Knuth's TwoSum). Every step is one correctly rounded elementwise operation in a fixed
-    order, the same in any batch and on any device.
-    """
-    high = torch.zeros(len(rows), dtype=torch.float64, device=latents.device)
-    low, norm, norm_low = torch.zeros_like(high), torch.zeros_like(high), torch.zeros_like(high)
-    for channel in range(latents.shape[1]):
-        latent = latents[:, channel].double()[rows]  # (P,)
-        code = codebook[:, channel].double()[codes]
-        if metric == "l2":  # |e|^2 - 2 z.e, for |z|^2 is the same for all codes
-            high, low = _add_exactly(high, low, code * code)
-            high, low = _add_exactly(high, low, -2 * latent * code)
-        else:
-            high, low = _add_exactly(high, low, -latent * code)
-        if metric == "cosine":
-            norm, norm_low = _add_exactly(norm, norm_low, code * code)
-    if metric == "cosine":  # the quotient is rounded: ties of parallel codes hold to fp64 only
-        high = (high + low) / (norm + norm_low).sqrt().clamp_min(_SHORTEST)
-        low = torch.zeros_like(high)
-    return _add_exactly(high, torch.zeros_like(high), low)
 
 
 def _smallest_of_row(values: Tensor, rows: Tensor, num_rows: int) -> Tensor:
     """Return (P,) bool: which of the pairs have the smallest value of their row."""
     smallest = values.new_full((num_rows,), torch.inf).scatter_reduce(0, rows, values, "amin")
     return values == smallest[rows]
-
-
-def _add_exactly(high: Tensor, low: Tensor, term: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sum of a number in two parts and one more term, in two parts."""
-    total = high + term
-    back = total - high
-    lost = (high - (total - back)) + (term - back)
-    return total, low + lost
 
 
 @contextlib.contextmanager

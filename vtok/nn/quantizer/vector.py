@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vtok.errors import ShardError
-from vtok.nn.quantizer.nearest import CodeSearch, Metric
+from vtok.nn.quantizer.exact import Metric
+from vtok.nn.quantizer.nearest import CodeSearch
 
 
 def straight_through(latents: Tensor, codes: Tensor) -> Tensor:
