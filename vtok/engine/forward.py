@@ -1,0 +1,211 @@
+"""One batch through a model: launched, then finished; smaller when the device's memory is short.
+
+In: a stack of equally shaped arrays. Out: for each, the model's result on the host, or the error
+that this one alone met. `launch` does not wait for the device, so that one batch can be prepared
+while another computes. This file knows no sample, view or file.
+
+Dimension letters: B batch, N tokens, D channels, H W pixels, h w latent grid.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vtok.engine.device import to_bytes, to_pixels
+from vtok.errors import DeviceError, NonFiniteError
+from vtok.models.base import Encoder, Tokenizer
+
+Array = npt.NDArray[Any]
+Result = Array | NonFiniteError
+
+
+class Launched(NamedTuple):
+    """What a device is computing.
+
+    Attributes:
+        values: (B, ...) on the host, not to be read before `event`.
+        is_finite: (B,) bool, likewise: whether each of the values means anything.
+        event: Has passed once both are there; None where they are already.
+    """
+
+    values: Tensor
+    is_finite: Tensor
+    event: torch.cuda.Event | None
+
+
+class Forward(ABC):
+    """A model on a device, from arrays to arrays.
+
+    Args:
+        model: Is moved to the device and put into evaluation mode.
+        device: Where it runs.
+        dtype: What it computes in.
+    """
+
+    def __init__(
+        self, model: Tokenizer | Encoder, *, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        model.eval().to(device)
+        self.device = device
+        self.dtype = dtype
+        self._most: dict[tuple[int, ...], int] = {}
+
+    @abstractmethod
+    def compute(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the model's results (B, ...) and (B,) bool, whether each is finite.
+
+        Args:
+            inputs: (B, ...) on the host, in pinned memory where the device is a GPU.
+        """
+
+    @torch.inference_mode()
+    def launch(self, arrays: Array) -> list[Launched | NonFiniteError]:
+        """Start computing; return one entry for each part that the batch was cut into.
+
+        A batch that does not fit into the device's memory is halved, and so is every later one of
+        its shape. What the model refuses as not finite is halved until the culprit is alone.
+
+        Args:
+            arrays: (B, ...), contiguous.
+
+        Raises:
+            DeviceError: not even one array fits.
+        """
+        parts: list[Launched | NonFiniteError] = []
+        todo = [arrays]
+        while todo:
+            part = todo.pop()
+            most = self._most.get(part.shape[1:], len(part))
+            if len(part) <= most:
+                outcome = self._try(part)
+                if outcome is not None and (isinstance(outcome, Launched) or len(part) == 1):
+                    parts.append(outcome)
+                    continue
+                most = len(part) // 2
+                if outcome is None:
+                    self._make_room(part.shape, most)
+            todo += [part[most:], part[:most]]
+        return parts
+
+    def finish(self, parts: list[Launched | NonFiniteError]) -> list[Result]:
+        """Wait for the device; return one result for each array of the batch, in order."""
+        results: list[Result] = []
+        for part in parts:
+            if isinstance(part, NonFiniteError):
+                results.append(part)
+                continue
+            if part.event is not None:
+                part.event.synchronize()
+            values = part.values.float() if part.values.dtype == torch.bfloat16 else part.values
+            for value, is_finite in zip(values.numpy(), part.is_finite.tolist(), strict=True):
+                results.append(
+                    value if is_finite else NonFiniteError("the model's output is NaN or infinite")
+                )
+        return results
+
+    def _try(self, part: Array) -> Launched | NonFiniteError | None:
+        """Return None where the device's memory is too short."""
+        inputs = torch.from_numpy(part)
+        try:
+            if self.device.type == "cuda":
+                inputs = inputs.pin_memory()
+            values, is_finite = self.compute(inputs)
+            return self._bring_home(values, is_finite)
+        except torch.OutOfMemoryError:
+            return None
+        except NonFiniteError as error:
+            return NonFiniteError(str(error))  # without its frames, which hold on to memory
+
+    def _bring_home(self, values: Tensor, is_finite: Tensor) -> Launched:
+        if self.device.type != "cuda":
+            return Launched(values.cpu(), is_finite.cpu(), None)
+        home = [
+            torch.empty_like(each, device="cpu", pin_memory=True).copy_(each, non_blocking=True)
+            for each in (values, is_finite)
+        ]
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event.record(torch.cuda.current_stream(self.device))
+        return Launched(home[0], home[1], event)
+
+    def _make_room(self, shape: tuple[int, ...], most: int) -> None:
+        if most == 0:
+            what = "x".join(map(str, shape[1:]))
+            raise DeviceError(
+                f"{self.device} has too little memory for a single input of {what}: "
+                "use smaller views, another --dtype or another --device"
+            )
+        self._most[shape[1:]] = most
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+class TokenizeForward(Forward):
+    """(B, H, W, 3) uint8 → (B, h, w) int64 indices.
+
+    With a dtype other than float32 the encoder runs under autocast; the search for the nearest
+    code is in float32 always.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, *, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
+        super().__init__(tokenizer, device=device, dtype=dtype)
+        self._tokenizer = tokenizer
+
+    def compute(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return indices, and whether the latents were finite."""
+        pixels = to_pixels(inputs, self._tokenizer.spec.pixels, device=self.device)
+        lower = self.dtype != torch.float32
+        with torch.autocast(self.device.type, self.dtype if lower else None, enabled=lower):
+            latents = self._tokenizer.encode(pixels)  # (B, D, h, w)
+        latents = latents.float()
+        is_finite = _finite_rows(latents)
+        # A latent of NaN has no nearest code: its sample fails, and the others must not.
+        safe = latents.where(is_finite.view(-1, 1, 1, 1), 0)
+        return self._tokenizer.quantize(safe), is_finite
+
+
+class FeaturesForward(Forward):
+    """(B, H, W, 3) uint8 → (B, N, D) float features; bfloat16 ones come home as float32.
+
+    The encoder's weights themselves are converted to the dtype: faster than autocast, and where it
+    is done at all, as accurate.
+    """
+
+    def __init__(self, encoder: Encoder, *, device: torch.device, dtype: torch.dtype) -> None:
+        super().__init__(encoder, device=device, dtype=dtype)
+        self._encoder = encoder.to(dtype)
+
+    def compute(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features, and whether they are finite."""
+        spec = self._encoder.spec
+        pixels = to_pixels(inputs, spec.pixels, device=self.device, dtype=self.dtype)
+        features = self._encoder.features(pixels)
+        return features, _finite_rows(features)
+
+
+class DecodeForward(Forward):
+    """(B, h, w) int64 indices → (B, H, W, 3) uint8 pixels, by the rounding of `to_bytes`."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, *, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
+        super().__init__(tokenizer, device=device, dtype=dtype)
+        self._tokenizer = tokenizer
+
+    def compute(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pixels, and whether the decoder's output was finite."""
+        codes = self._tokenizer.lookup(inputs.to(self.device, non_blocking=True))
+        lower = self.dtype != torch.float32
+        with torch.autocast(self.device.type, self.dtype if lower else None, enabled=lower):
+            pixels = self._tokenizer.decode(codes)  # (B, 3, H, W)
+        is_finite = _finite_rows(pixels)
+        return to_bytes(pixels.nan_to_num(), self._tokenizer.spec.pixels), is_finite
+
+
+def _finite_rows(values: Tensor) -> Tensor:
+    """Return (B,) bool: whether all numbers of (B, ...) values are finite, each B by itself."""
+    return values.isfinite().flatten(1).all(1)

@@ -1,0 +1,192 @@
+"""The loop over a model: prepared images to tokens, and indices to images, in order.
+
+In: outcomes of a preparation (usually a `DecodePool`, which works ahead in its own processes), and
+a model. Out: one `EncodedSample` or `Failure` for each, in the same order. While the device
+computes one batch the next one is stacked and sent. Knows nothing of shards, plans or commands.
+
+Dimension letters: N tokens, D channels, H W pixels, h w latent grid.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vtok.engine.batching import Shape, default_batch_size
+from vtok.engine.forward import (
+    Array,
+    DecodeForward,
+    FeaturesForward,
+    Forward,
+    Result,
+    TokenizeForward,
+)
+from vtok.engine.loop import Loop, StageTimes
+from vtok.engine.preparation import ImageFacts, ImageTask, Outcome, Pixels
+from vtok.errors import NonFiniteError
+from vtok.models.base import Encoder, Tokenizer
+from vtok.records import Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedSample:
+    """An image as tokens.
+
+    Attributes:
+        task: What was asked for.
+        facts: What the image turned out to be; its plan names the views.
+        arrays: View's name → indices (h, w) int64, or features (N, D) float; in the plan's order.
+    """
+
+    task: ImageTask
+    facts: ImageFacts
+    arrays: Mapping[str, npt.NDArray[Any]]
+
+
+def encode_indices(
+    outcomes: Iterable[Outcome],
+    tokenizer: Tokenizer,
+    *,
+    device: torch.device,
+    batch_size: int | None = None,
+    dtype: torch.dtype = torch.float32,
+    times: StageTimes | None = None,
+) -> Iterator[EncodedSample | Failure]:
+    """Yield the indices of every image, in order; failures pass through.
+
+    Args:
+        outcomes: Views and failures. Batches are formed within this iterable alone.
+        tokenizer: Is moved to the device and put into evaluation mode.
+        device: Where it runs.
+        batch_size: Views a batch; None for `default_batch_size` of each shape.
+        dtype: Of the encoder; the quantizer's search is in float32 always.
+        times: Filled in on the way.
+
+    Raises:
+        DeviceError: not even one view fits into the device's memory.
+    """
+    forward = TokenizeForward(tokenizer, device=device, dtype=dtype)
+    return _encode(outcomes, forward, batch_size, times)
+
+
+def encode_features(
+    outcomes: Iterable[Outcome],
+    encoder: Encoder,
+    *,
+    device: torch.device,
+    batch_size: int | None = None,
+    dtype: torch.dtype = torch.float32,
+    times: StageTimes | None = None,
+) -> Iterator[EncodedSample | Failure]:
+    """Yield the features of every image, in order; failures pass through.
+
+    Args:
+        outcomes: Views and failures. Batches are formed within this iterable alone.
+        encoder: Is moved to the device, converted to the dtype and put into evaluation mode.
+        device: Where it runs.
+        batch_size: Views a batch; None for `default_batch_size` of each shape.
+        dtype: Of weights and features; bfloat16 features are handed on as float32.
+        times: Filled in on the way.
+
+    Raises:
+        DeviceError: not even one view fits into the device's memory.
+    """
+    forward = FeaturesForward(encoder, device=device, dtype=dtype)
+    return _encode(outcomes, forward, batch_size, times)
+
+
+def decode_indices(
+    arrays: Iterable[npt.NDArray[Any]],
+    tokenizer: Tokenizer,
+    *,
+    device: torch.device,
+    batch_size: int | None = None,
+    dtype: torch.dtype = torch.float32,
+    times: StageTimes | None = None,
+) -> Iterator[Pixels | NonFiniteError]:
+    """Yield the image of every index array, in order.
+
+    Args:
+        arrays: (h, w) integers in [0, codebook_size), of any mixture of shapes.
+        tokenizer: Is moved to the device and put into evaluation mode.
+        device: Where it runs.
+        batch_size: Arrays a batch; None for `default_batch_size` of the images' shapes.
+        dtype: Of the decoder.
+        times: Filled in on the way.
+
+    Yields:
+        (H, W, 3) uint8, or the error where the decoder's output is not finite.
+
+    Raises:
+        ShardError: an index is not in the codebook.
+        DeviceError: not even one array fits into the device's memory.
+    """
+    factor = tokenizer.spec.downsample
+    sized = _batch_size(batch_size, device, factor)
+    forward = DecodeForward(tokenizer, device=device, dtype=dtype)
+    samples: Iterator[tuple[None, Sequence[Array]]] = (
+        (None, (array.astype(np.int64),)) for array in arrays
+    )
+    for finished in Loop[None](forward, sized, times or StageTimes()).run(samples):
+        yield finished.results[0]
+
+
+def _encode(
+    outcomes: Iterable[Outcome],
+    forward: Forward,
+    batch_size: int | None,
+    times: StageTimes | None,
+) -> Iterator[EncodedSample | Failure]:
+    loop = Loop[_Subject](
+        forward, _batch_size(batch_size, forward.device, 1), times or StageTimes()
+    )
+    for subject, results in loop.run(map(_split, outcomes)):
+        yield subject if isinstance(subject, Failure) else _join(subject, results)
+
+
+class _Described(NamedTuple):
+    """A prepared image whose views are on their way through the model."""
+
+    task: ImageTask
+    facts: ImageFacts
+
+
+_Subject = _Described | Failure
+
+
+def _split(outcome: Outcome) -> tuple[_Subject, Sequence[Pixels]]:
+    """Part an image from its views, so that their memory is free once they are in batches."""
+    if isinstance(outcome, Failure):
+        return outcome, ()
+    return _Described(outcome.task, outcome.facts), outcome.views
+
+
+def _join(subject: _Described, results: Sequence[Result]) -> EncodedSample | Failure:
+    arrays = {}
+    for view, result in zip(subject.facts.plan.views, results, strict=True):
+        if isinstance(result, NonFiniteError):
+            return subject.task.failure("model", result.reason, f"view {view.name}: {result}")
+        arrays[view.name] = result
+    return EncodedSample(task=subject.task, facts=subject.facts, arrays=arrays)
+
+
+@dataclass(frozen=True, slots=True)
+class _BatchSize:
+    """The size of batches for a shape: what was asked for, or the default for the image's size."""
+
+    asked_for: int | None
+    on_cpu: bool
+    pixels_per_cell: int
+
+    def __call__(self, shape: Shape) -> int:
+        if self.asked_for is not None:
+            return self.asked_for
+        factor = self.pixels_per_cell
+        return default_batch_size((shape[0] * factor, shape[1] * factor, 3), on_cpu=self.on_cpu)
+
+
+def _batch_size(asked_for: int | None, device: torch.device, pixels_per_cell: int) -> _BatchSize:
+    return _BatchSize(asked_for, device.type == "cpu", pixels_per_cell)
