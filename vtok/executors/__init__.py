@@ -1,1 +1,1 @@
-"""Where units of work run: in this process, or elsewhere."""
+"""Executors: where units of work run. A unit is a shard's number; whoever runs it commits it."""

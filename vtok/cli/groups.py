@@ -1,0 +1,142 @@
+"""Flags that belong together, and the configuration that they make.
+
+In: values as the command line gives them. Out: the records of `vtok.pipelines.config`. Commands
+take these groups whole (`vtok.cli.expand`). Knows no command.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vtok.cli import options
+from vtok.errors import UsageError
+from vtok.pipelines.config import (
+    DEFAULT_MAX_FAILURE_RATE,
+    DEFAULT_MODEL,
+    DEFAULT_SHARD_SIZE,
+    CutConfig,
+    ImageConfig,
+    ModelConfig,
+    RunConfig,
+)
+from vtok.resolution.options import SchemeOptions
+
+
+@dataclass(frozen=True, slots=True)
+class CutFlags:
+    """How images are cut; patches and alignment are the model's."""
+
+    scheme: options.Scheme = None
+    tile_size: options.TileSize = None
+    max_tiles: options.MaxTiles = None
+    min_tiles: options.MinTiles = None
+    thumbnail: options.Thumbnail = None
+    overlap: options.Overlap = None
+    max_tokens: options.MaxTokens = None
+    max_patches: options.MaxPatches = None
+    min_pixels: options.MinPixels = None
+    max_pixels: options.MaxPixels = None
+    long_side: options.LongSide = None
+    align: options.Align = None
+
+    def config(self) -> CutConfig:
+        """Return what was asked for."""
+        return CutConfig(
+            scheme=self.scheme,
+            options=SchemeOptions(
+                tile_size_px=self.tile_size,
+                max_tiles=self.max_tiles,
+                min_tiles=self.min_tiles,
+                thumbnail=self.thumbnail,
+                overlap_px=self.overlap,
+                max_tokens=self.max_tokens,
+                max_patches=self.max_patches,
+                min_pixels=self.min_pixels,
+                max_pixels=self.max_pixels,
+                long_side_px=self.long_side,
+                align=None if self.align is None else self.align.value,
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FreeCutFlags(CutFlags):
+    """How images are cut where no model says what a patch is."""
+
+    patch: options.Patch = None
+    alignment: options.Alignment = None
+
+    def config(self) -> CutConfig:
+        """Return what was asked for."""
+        cut = CutFlags.config(self)
+        given = replace(cut.options, patch_px=self.patch, alignment_px=self.alignment)
+        return replace(cut, options=given)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFlags:
+    """Which model, and where it runs."""
+
+    model: options.Model = DEFAULT_MODEL
+    device: options.Device = "auto"
+    dtype: options.ComputeDtype = options.Dtype.AUTO
+    batch_size: options.BatchSize = None
+
+    def config(self) -> ModelConfig:
+        """Return what was asked for."""
+        return ModelConfig(
+            name=self.model,
+            device=self.device,
+            dtype=self.dtype.value,
+            batch_size=self.batch_size,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunFlags:
+    """How a run over images goes."""
+
+    shard_size: options.ShardSize = DEFAULT_SHARD_SIZE
+    workers: options.Workers = None
+    limit: options.Limit = None
+    overwrite: options.Overwrite = False
+    on_error: options.OnError = options.OnErrorChoice.SKIP
+    max_failure_rate: options.MaxFailureRate = DEFAULT_MAX_FAILURE_RATE
+
+    def config(self, images: str, output: Path) -> RunConfig:
+        """Return what was asked for."""
+        return RunConfig(
+            input=images,
+            output=output,
+            limit=self.limit,
+            shard_size=self.shard_size,
+            workers=self.workers,
+            overwrite=self.overwrite,
+            on_error=self.on_error.value,
+            max_failure_rate=self.max_failure_rate,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFlags:
+    """How images are written."""
+
+    format: options.ImageFormat = options.Format.PNG
+    quality: options.Quality = None
+
+    def config(self) -> ImageConfig:
+        """Return what was asked for."""
+        return ImageConfig(format=self.format.value, quality=self.quality)
+
+
+@dataclass(frozen=True, slots=True)
+class TalkFlags:
+    """How much is said, and in which form."""
+
+    json: options.Json = False
+    quiet: options.Quiet = False
+    verbose: options.Verbose = False
+
+    def __post_init__(self) -> None:
+        """Refuse to be silent and talkative at once."""
+        if self.quiet and self.verbose:
+            raise UsageError("--quiet and --verbose cannot be had together")

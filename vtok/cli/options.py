@@ -1,0 +1,274 @@
+"""Every flag, once: its name, its meaning, its help. Commands and groups refer to these.
+
+Knows no command. A default stands where the flag is used, and is the same wherever it is.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """Of the images that are written."""
+
+    PNG = "png"
+    JPG = "jpg"
+    WEBP = "webp"
+
+
+class ShardLayout(StrEnum):
+    """Of the samples in a tar."""
+
+    SAMPLE = "sample"
+    BLOCK = "block"
+
+
+class OnErrorChoice(StrEnum):
+    """What an image that fails does to the run."""
+
+    SKIP = "skip"
+    FAIL = "fail"
+
+
+class AlignChoice(StrEnum):
+    """How sides become multiples."""
+
+    PAD = "pad"
+    CROP = "crop"
+
+
+class Dtype(StrEnum):
+    """What a model computes in."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+class FeatureDtypeChoice(StrEnum):
+    """What features are stored in."""
+
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+
+
+# What is read and written.
+Input = Annotated[
+    str,
+    typer.Argument(
+        metavar="INPUT",
+        help="An image, a folder, a tar or name-{000..099}.tar, a parquet file, a .txt, .csv or "
+        ".jsonl list, a URL of any of these, or - for a list on standard input.",
+        show_default=False,
+    ),
+]
+Shards = Annotated[
+    str,
+    typer.Argument(
+        metavar="SHARDS",
+        help="An output folder of encode-vq, one tar, or name-{000000..000099}.tar.",
+        show_default=False,
+    ),
+]
+Output = Annotated[
+    Path, typer.Argument(metavar="OUTPUT", help="The folder to write.", show_default=False)
+]
+
+# How images are cut. Where a flag is not given, the scheme's own number holds.
+Scheme = Annotated[
+    str | None,
+    typer.Option(
+        "--scheme",
+        metavar="NAME",
+        help="How images are cut: closest, squash, navit, native, or a published model's "
+        "(llava-next, internvl, qwen2.5-vl, ...). [default: tile closest; the encoders native, "
+        "or squash for a model of one size]",
+    ),
+]
+TileSize = Annotated[
+    int | None,
+    typer.Option("--tile-size", metavar="PX", help="Side of a tile. [default: closest 336]"),
+]
+MaxTiles = Annotated[
+    int | None,
+    typer.Option(
+        "--max-tiles", metavar="N", help="Most tiles, thumbnail not counted. [default: closest 6]"
+    ),
+]
+MinTiles = Annotated[
+    int | None, typer.Option("--min-tiles", metavar="N", help="Fewest tiles. [default: closest 1]")
+]
+Thumbnail = Annotated[
+    bool | None,
+    typer.Option(
+        "--thumbnail/--no-thumbnail",
+        help="Add the whole image as a view of its own. [default: closest yes]",
+    ),
+]
+Overlap = Annotated[
+    int | None,
+    typer.Option(
+        "--overlap", metavar="PX", help="Pixels that neighbouring tiles share. [default: 0]"
+    ),
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option("--max-tokens", metavar="N", help="Most tokens an image. [default: navit 1024]"),
+]
+MaxPatches = Annotated[
+    int | None,
+    typer.Option(
+        "--max-patches", metavar="N", help="Most patches an image, where several become a token."
+    ),
+]
+MinPixels = Annotated[
+    int | None,
+    typer.Option("--min-pixels", metavar="N", help="Enlarge images that have fewer pixels."),
+]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option("--max-pixels", metavar="N", help="Reduce images that have more pixels."),
+]
+LongSide = Annotated[
+    int | None,
+    typer.Option("--long-side", metavar="PX", help="Bring, or limit, the long side to this."),
+]
+Align = Annotated[
+    AlignChoice | None,
+    typer.Option(
+        "--align",
+        help="How sides become multiples of the alignment: pad (undone by decode-vq) or crop. "
+        "[default: native pad]",
+    ),
+]
+Patch = Annotated[
+    int | None,
+    typer.Option(
+        "--patch", metavar="PX", help="Side of a patch of the encoder. [default: closest 14]"
+    ),
+]
+Alignment = Annotated[
+    int | None,
+    typer.Option(
+        "--alignment", metavar="PX", help="Sides are multiples of this. [default: native 8]"
+    ),
+]
+
+# The model.
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="A model that ships, a hub id (owner/name), or a folder with config.json and "
+        "model.safetensors.",
+    ),
+]
+ShardsModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Where the model is, if not under the name that the shards give it. Its weights must "
+        "be the ones that the shards were made with. [default: the shards' own]",
+    ),
+]
+Device = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
+]
+ComputeDtype = Annotated[
+    Dtype,
+    typer.Option(
+        "--dtype",
+        help="What the model computes in; auto is fp32, or bf16 for features where that is faster.",
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size",
+        metavar="N",
+        help="Most views that the model is given at once; part of a run's plan. [default: by the "
+        "size of the views]",
+    ),
+]
+FeatureDtype = Annotated[
+    FeatureDtypeChoice,
+    typer.Option(
+        "--feature-dtype", help="What features are stored in; overflow is an error of the image."
+    ),
+]
+
+# The run.
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", metavar="N", help="Only the first N of the sorted input."),
+]
+ShardSize = Annotated[
+    int,
+    typer.Option("--shard-size", metavar="N", help="Samples in a shard; the last has the rest."),
+]
+Layout = Annotated[
+    ShardLayout,
+    typer.Option(
+        "--layout",
+        help="sample: a member set a sample, as WebDataset users expect. block: stacked arrays of "
+        "some hundred samples, a third of the bytes where samples are small.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        help="Processes that decode images; changes no byte. [default: one a core]",
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite", help="Remove the run that is in OUTPUT and start over, instead of resuming."
+    ),
+]
+OnError = Annotated[
+    OnErrorChoice,
+    typer.Option("--on-error", help="Skip and record an image that fails, or fail at the first."),
+]
+MaxFailureRate = Annotated[
+    float,
+    typer.Option(
+        "--max-failure-rate",
+        metavar="SHARE",
+        help="End the run when more than this share of the images failed, from the 1,000th on; a "
+        "smaller run fails only if every image did.",
+    ),
+]
+
+# Images that are written.
+ImageFormat = Annotated[
+    Format, typer.Option("--format", help="Of the images written; png keeps every pixel.")
+]
+Quality = Annotated[
+    int | None,
+    typer.Option("--quality", metavar="N", help="Of jpg and webp, 1 to 100. [default: 95]"),
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        "--reference",
+        metavar="INPUT",
+        help="The original images: PSNR and SSIM of each, matched by source, and the means.",
+    ),
+]
+
+# What is said.
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the report as one JSON object on standard output.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", help="Name every image that fails, as it does.")
+]

@@ -1,0 +1,112 @@
+"""What a run says while it goes on, and when it is done.
+
+In: what a run tells its listener, and its report. Out: a progress bar and notes on standard error,
+the report on standard output, as text or as JSON. Knows no command.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from vtok.cli.groups import TalkFlags
+from vtok.cli.interrupts import orderly_interrupts
+from vtok.pipelines.outcome import RunReport, reasons_in_words
+from vtok.pipelines.progress import Progress, Silence
+from vtok.records import Failure
+
+_BYTES_PER_UNIT = 1000.0
+
+
+@contextmanager
+def listening(flags: TalkFlags) -> Iterator[Progress]:
+    """Give a listener for one run; end the run in good order on Ctrl-C and SIGTERM.
+
+    A progress bar is drawn only on a terminal, notes and failures are lines on standard error.
+    """
+    with orderly_interrupts():
+        if flags.quiet:
+            yield Silence()
+        elif sys.stderr.isatty():
+            from vtok.cli.bar import bar  # rich takes a while to load
+
+            with bar(verbose=flags.verbose) as progress:
+                yield progress
+        else:
+            yield Lines(verbose=flags.verbose)
+
+
+class Lines(Silence):
+    """A listener that writes lines to standard error: notes, and failures when asked to."""
+
+    def __init__(self, *, verbose: bool) -> None:
+        self._verbose = verbose
+
+    def note(self, message: str) -> None:
+        """Write the note."""
+        typer.echo(f"vtok: {message}", err=True)
+
+    def failed(self, failure: Failure) -> None:
+        """Write which image failed, and why."""
+        if self._verbose:
+            typer.echo(failure_line(failure), err=True)
+
+
+def failure_line(failure: Failure) -> str:
+    """Return one line that says which image failed, where and why."""
+    return f"vtok: failed: {failure.source}: {failure.message} ({failure.reason})"
+
+
+def say_report(report: RunReport, flags: TalkFlags) -> None:
+    """Print the outcome of a run."""
+    if flags.json:
+        print_json(report.to_json())
+    elif not flags.quiet:
+        for line in report_lines(report):
+            typer.echo(line)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print one JSON object on standard output."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def report_lines(report: RunReport) -> Iterator[str]:
+    """Yield the report as people read it."""
+    manifest = report.manifest
+    yield (
+        f"{manifest.planned} planned = {manifest.written} written + "
+        f"{manifest.duplicates} duplicates + {manifest.failed} failed"
+    )
+    if manifest.failed:
+        yield f"failed: {reasons_in_words(manifest.failures_by_reason)}"
+        for failure in report.failures[:5]:
+            yield f"  {failure.source}: {failure.message}"
+        if manifest.failed > 5:
+            yield f"  and {manifest.failed - 5} more, in the shards' commit records"
+    holds = f"{manifest.num_views} views"
+    if manifest.num_tokens:
+        holds += f", {manifest.num_tokens} tokens"
+    shards = f"{len(manifest.shards)} shard{'s' if len(manifest.shards) != 1 else ''}"
+    yield f"{holds} in {shards}, {bytes_in_words(manifest.num_bytes)}"
+    rate = report.images_per_second
+    if rate is None:
+        yield "nothing was left to do"
+    else:
+        resumed = report.num_resumed_shards
+        kept = f"; {resumed} shards were there already" if resumed else ""
+        yield f"{report.num_images} images in {report.seconds:.1f} s: {rate:.1f} images/s{kept}"
+    yield f"output: {report.output}"
+
+
+def bytes_in_words(num_bytes: int) -> str:
+    """Return a size as people read it: `12.3 MB`."""
+    size = float(num_bytes)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < _BYTES_PER_UNIT:
+            return f"{size:.3g} {unit}" if unit != "bytes" else f"{num_bytes} bytes"
+        size /= _BYTES_PER_UNIT
+    return f"{size:.3g} TB"

@@ -1,0 +1,33 @@
+"""`vtok tile`."""
+
+from vtok.cli import options
+from vtok.cli.groups import FreeCutFlags, ImageFlags, RunFlags, TalkFlags
+from vtok.cli.talk import listening, say_report
+from vtok.pipelines.config import TileConfig
+
+
+def tile(
+    images: options.Input,
+    output: options.Output,
+    cut: FreeCutFlags,
+    image: ImageFlags,
+    run: RunFlags,
+    said: TalkFlags,
+) -> None:
+    """Cut images into tiles and a thumbnail, as image fields of WebDataset shards.
+
+    The grid that a scheme chooses, the box of every view and all that was done to the image are in
+    each sample's JSON. The same command run again resumes.
+
+    Examples:
+      vtok tile photos/ tiles/
+      vtok tile photos/ tiles/ --tile-size 448 --max-tiles 12 --format webp
+      vtok tile photos/ tiles/ --scheme llava-next
+      vtok tile 'train-{000000..000099}.tar' tiles/ --no-thumbnail --overlap 32
+    """
+    from vtok.pipelines.tile import tile as run_tile  # brings Pillow and numpy
+
+    config = TileConfig(run=run.config(images, output), cut=cut.config(), image=image.config())
+    with listening(said) as progress:
+        report = run_tile(config, progress)
+    say_report(report, said)

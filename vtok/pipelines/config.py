@@ -1,0 +1,187 @@
+"""What a command was asked to do: frozen records, checked once, the same for shell and Python.
+
+In: values from the command line or a caller. Out: records that the pipelines trust. Every flag is
+a field here. Knows nothing of flags' names, models or files.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from vtok.errors import UsageError
+from vtok.resolution.options import SchemeOptions
+
+StoredLayout = Literal["sample", "block"]
+OnError = Literal["skip", "fail"]
+ImageFormatName = Literal["png", "jpg", "webp"]
+FeatureDtypeName = Literal["float16", "float32"]
+
+DEFAULT_MODEL = "vtok-base"
+DEFAULT_SHARD_SIZE = 1000
+DEFAULT_QUALITY = 95
+DEFAULT_MAX_FAILURE_RATE = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """Where a run reads and writes, and how it goes; the same for every command.
+
+    Attributes:
+        input: What to read, as the user typed it.
+        output: The folder to write.
+        limit: Only the first so many images of the sorted input; None for all.
+        shard_size: Samples a shard; the last has what is left.
+        workers: Processes that decode; None for as many as there are cores. Changes no byte.
+        overwrite: Start over if the folder holds another run, instead of refusing.
+        on_error: `skip` records an image that fails and goes on, `fail` ends the run.
+        max_failure_rate: Share of failed images, in [0, 1], above which the run ends. Looked at
+            from the 1,000th image on; a smaller run fails only if every image did.
+    """
+
+    input: str
+    output: Path
+    limit: int | None = None
+    shard_size: int = DEFAULT_SHARD_SIZE
+    workers: int | None = None
+    overwrite: bool = False
+    on_error: OnError = "skip"
+    max_failure_rate: float = DEFAULT_MAX_FAILURE_RATE
+
+    def __post_init__(self) -> None:
+        """Refuse what no run can do."""
+        _at_least("--limit", self.limit, 1)
+        _at_least("--shard-size", self.shard_size, 1)
+        _at_least("--workers", self.workers, 1)
+        if not 0 <= self.max_failure_rate <= 1:
+            raise UsageError(f"--max-failure-rate is in [0, 1], not {self.max_failure_rate}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutConfig:
+    """How images become views.
+
+    Attributes:
+        scheme: Name of the scheme; None for the command's or the model's own.
+        options: What differs from the scheme's own numbers.
+    """
+
+    scheme: str | None = None
+    options: SchemeOptions = field(default_factory=SchemeOptions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Which model runs, and where.
+
+    Attributes:
+        name: Its name, or the path of a folder with `config.json` and `model.safetensors`.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        dtype: What it computes in; `auto` for float32, or for features what the device is fast in.
+        batch_size: Most views of one size that it is given at once; None for as many as suit their
+            size and the device. Part of the plan: the last bit of a result may depend on it.
+    """
+
+    name: str = DEFAULT_MODEL
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no model can do."""
+        _at_least("--batch-size", self.batch_size, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageConfig:
+    """How images are written.
+
+    Attributes:
+        format: `png` keeps every pixel; `jpg` and `webp` are smaller.
+        quality: Of the formats that lose something, 1 to 100; None for png.
+    """
+
+    format: ImageFormatName = "png"
+    quality: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a quality that the format does not have."""
+        if self.quality is None:
+            return
+        if self.format == "png":
+            raise UsageError("--quality is for jpg and webp: png keeps every pixel")
+        if not 1 <= self.quality <= 100:
+            raise UsageError(f"--quality is in [1, 100], not {self.quality}")
+
+    @property
+    def quality_in_force(self) -> int | None:
+        """The quality that is used: the default where none was given, None for png."""
+        return None if self.format == "png" else self.quality or DEFAULT_QUALITY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileConfig:
+    """`vtok tile`."""
+
+    run: RunConfig
+    cut: CutConfig = field(default_factory=CutConfig)
+    image: ImageConfig = field(default_factory=ImageConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeVqConfig:
+    """`vtok encode-vq`."""
+
+    run: RunConfig
+    cut: CutConfig = field(default_factory=CutConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    layout: StoredLayout = "sample"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeContinuousConfig:
+    """`vtok encode-continuous`; features are stored as `feature_dtype`."""
+
+    run: RunConfig
+    cut: CutConfig = field(default_factory=CutConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    layout: StoredLayout = "sample"
+    feature_dtype: FeatureDtypeName = "float16"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeVqConfig:
+    """`vtok decode-vq`.
+
+    Attributes:
+        shards: An output folder, a tar or a range of tars.
+        output: The folder to write images in.
+        limit: Only the first so many samples; None for all.
+        overwrite: Start over if the folder holds another run, instead of refusing.
+        model: The model's name or folder; None for the one that the shards name.
+        device: As in `ModelConfig`.
+        dtype: As in `ModelConfig`.
+        batch_size: As in `ModelConfig`.
+        image: How images are written.
+        reference: The original images, to compare with; None to compare with nothing.
+    """
+
+    shards: str
+    output: Path
+    limit: int | None = None
+    overwrite: bool = False
+    model: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int | None = None
+    image: ImageConfig = field(default_factory=ImageConfig)
+    reference: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no run can do."""
+        _at_least("--limit", self.limit, 1)
+        _at_least("--batch-size", self.batch_size, 1)
+
+
+def _at_least(flag: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise UsageError(f"{flag} must be at least {least}, not {value}")

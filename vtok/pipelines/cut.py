@@ -1,0 +1,100 @@
+"""Which scheme cuts the images, once the model's needs are known.
+
+In: what was asked for. Out: a `Scheme`, with patches and alignment as the model has them. Knows
+nothing of how models are loaded, nor of torch.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vtok.errors import UsageError
+from vtok.pipelines.config import CutConfig
+from vtok.records import Size
+from vtok.resolution import Plan, Scheme, SchemeOptions, find_row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelNeeds:
+    """What a model asks of its views.
+
+    Attributes:
+        name: The model's name, for messages.
+        patch_px: Pixels per token along one side.
+        alignment_px: Sides are multiples of this.
+        fixed_size: The one size that it takes; None for any.
+    """
+
+    name: str
+    patch_px: int
+    alignment_px: int
+    fixed_size: Size | None = None
+
+    def problem(self, plan: Plan) -> str | None:
+        """Return why the model cannot take a plan's views, None if it can."""
+        for view in plan.views:
+            size = view.size
+            if self.fixed_size is not None and size != self.fixed_size:
+                return f"view {view.name} is {size}, and {self.name} takes {self.fixed_size} alone"
+            if size.height % self.alignment_px or size.width % self.alignment_px:
+                return (
+                    f"view {view.name} is {size}, and {self.name} takes multiples of "
+                    f"{self.alignment_px} px"
+                )
+        return None
+
+
+def scheme_for(cut: CutConfig, default: str, needs: ModelNeeds | None = None) -> Scheme:
+    """Return the scheme that was asked for, with the model's patch, alignment and size in it.
+
+    Args:
+        cut: What was asked for.
+        default: The scheme where none was.
+        needs: The model's, where there is one; what was asked for explicitly wins.
+
+    Raises:
+        UnknownNameError: no scheme is called so.
+        UsageError: the scheme does not have an option, or its views are none for the model.
+    """
+    row = find_row(cut.scheme or default)
+    for name in cut.options.given():
+        if name not in row.option_names:
+            known = ", ".join(map(flag, row.option_names)) or "no options"
+            raise UsageError(f"scheme {row.name} has no option {flag(name)}; it has {known}")
+    if needs is None:
+        return row.scheme(cut.options)
+    scheme = row.scheme(_with_needs(cut.options, row.option_names, needs))
+    problem = needs.problem(scheme.plan(_PROBE))
+    if problem:
+        raise UsageError(
+            f"scheme {row.name} does not fit: {problem}: give another --tile-size or --scheme"
+        )
+    return scheme
+
+
+_PROBE = Size(height=672, width=1008)
+
+
+def default_scheme(needs: ModelNeeds) -> str:
+    """Return the scheme of a model: its pixels as they are, or one square for a fixed size."""
+    return "native" if needs.fixed_size is None else "squash"
+
+
+def flag(option: str) -> str:
+    """Return the flag of a scheme's option: `tile_size_px` is `--tile-size`."""
+    return "--" + option.removesuffix("_px").replace("_", "-")
+
+
+def scheme_record(scheme: Scheme) -> dict[str, Any]:
+    """Return a scheme's name and every option in force, JSON-ready, as plan and shards keep it."""
+    return {"name": scheme.name, "options": scheme.options.given()}
+
+
+def _with_needs(options: SchemeOptions, known: tuple[str, ...], needs: ModelNeeds) -> SchemeOptions:
+    wanted: dict[str, Any] = {"patch_px": needs.patch_px, "alignment_px": needs.alignment_px}
+    if needs.fixed_size is not None:
+        wanted["tile_size_px"] = needs.fixed_size.height
+    given = options.given()
+    return replace(
+        options,
+        **{name: value for name, value in wanted.items() if name in known and name not in given},
+    )

@@ -1,0 +1,68 @@
+"""The metadata of a sample: where it comes from, what was done to it, how it was cut.
+
+In: an image's task and facts. Out: one JSON-ready mapping that `vtok.resolution.Plan.from_json`
+reads as it is, so that a reader can undo the cutting; and the sidecars. Knows nothing of models.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from vtok.engine.preparation import ImageFacts, ImageTask
+from vtok.errors import ShardError
+from vtok.records import Grid
+from vtok.shards.fields import decode_json
+
+_JSON_SIDECAR = "json"
+_UNREADABLE_JSON = "json-text"
+
+
+def describe(
+    task: ImageTask, facts: ImageFacts, *, token_grids: Mapping[str, Grid] | None = None
+) -> dict[str, Any]:
+    """Return a sample's metadata.
+
+    Args:
+        task: Its key and source.
+        facts: What the image turned out to be, its plan among it.
+        token_grids: View → the grid of its indices or features, where there are any.
+    """
+    meta: dict[str, Any] = {
+        **facts.plan.to_json(),
+        "key": task.key,
+        "source": task.item.source,
+        "format": facts.format,
+        "num_bytes": facts.num_bytes,
+        "sha256": facts.sha256,
+        "conversions": list(facts.conversions),
+    }
+    metadata = {**task.item.metadata, **_json_sidecar(facts.sidecars)}
+    if metadata:
+        meta["metadata"] = metadata
+    if token_grids is not None:
+        meta["token_grids"] = {
+            view: {"rows": grid.rows, "cols": grid.cols} for view, grid in token_grids.items()
+        }
+    return meta
+
+
+def carried(facts: ImageFacts) -> dict[str, bytes]:
+    """Return the sidecars that go into the shard as fields of their own (`txt`, `caption`).
+
+    A `json` beside the image goes into the metadata; if it is not JSON, here, as `json-text`.
+    """
+    fields = {name: data for name, data in facts.sidecars.items() if name != _JSON_SIDECAR}
+    data = facts.sidecars.get(_JSON_SIDECAR)
+    if data is not None and not _json_sidecar(facts.sidecars):
+        fields[_UNREADABLE_JSON] = data
+    return fields
+
+
+def _json_sidecar(sidecars: Mapping[str, bytes]) -> dict[str, Any]:
+    data = sidecars.get(_JSON_SIDECAR)
+    if data is None:
+        return {}
+    try:
+        value = decode_json(data)
+    except ShardError:
+        return {}
+    return value if isinstance(value, dict) else {}

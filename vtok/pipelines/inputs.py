@@ -1,0 +1,56 @@
+"""What a run is to read: the list, its digest, and a key for every item.
+
+In: the INPUT of the command line. Out: items in an order that only the input decides. Knows
+nothing of what is done with them.
+"""
+
+import hashlib
+import itertools
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from vtok.engine.preparation import ImageTask
+from vtok.errors import InputError
+from vtok.io.sources import SourceItem, open_source
+from vtok.shards.keys import sample_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """A list of images that no longer changes.
+
+    Attributes:
+        items: In order.
+        sha256: Digest of every item's name, size and time.
+    """
+
+    items: Sequence[SourceItem]
+    sha256: str
+
+    def tasks(self, positions: range) -> Iterator[ImageTask]:
+        """Yield what is to be prepared at these positions; keys of WebDataset inputs are kept."""
+        for index in positions:
+            item = self.items[index]
+            yield ImageTask(index=index, key=item.key or sample_key(index), item=item)
+
+
+def list_inputs(text: str, limit: int | None = None) -> Inputs:
+    """Return the list of the images that a text names.
+
+    Args:
+        text: A path, a URL, or `-` for a list on standard input.
+        limit: Only the first so many; None for all.
+
+    Raises:
+        InputError: there is no such thing, or it holds no images.
+        ShardError: it is a damaged archive.
+    """
+    source = open_source(text, stdin=sys.stdin.buffer if text == "-" else None)
+    items = tuple(itertools.islice(source.list(), limit))
+    if not items:
+        raise InputError(f"no images in {text}")
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(item.digest_line() + b"\n")
+    return Inputs(items=items, sha256=digest.hexdigest())

@@ -1,0 +1,78 @@
+"""The output folder of a run: made, locked, begun or resumed, never taken from another run.
+
+In: a folder and a plan. Out: what of the plan is already there. Only files that vtok made in a
+folder that vtok began are ever removed. Knows nothing of what a run does.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vtok.errors import OutputError, UsageError
+from vtok.io.files import folder_lock, make_folder
+from vtok.shards.plan import MANIFEST_NAME, PLAN_NAME, RunPlan, begin_run
+from vtok.shards.resume import RunState, committed_shards, remove_leftovers
+
+_OURS = re.compile(r"shard-[0-9]{6}\.(?:tar|json)|" + re.escape(MANIFEST_NAME))
+
+
+def check_output(folder: Path, text: str) -> None:
+    """Refuse a folder that a run must not write to, before anything is read.
+
+    Raises:
+        UsageError: it is a URL, or the input itself.
+        OutputError: a file is in the way.
+    """
+    if "://" in str(folder) or re.match(r"[a-z0-9]+:/", str(folder)):
+        raise UsageError(f"the output {folder} is a URL: name a local folder")
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"the output {folder} is a file: name a folder")
+    if folder.exists() and Path(text).exists() and folder.samefile(text):
+        raise UsageError(f"{folder} is the input and the output: name another output folder")
+
+
+@contextmanager
+def output_folder(folder: Path, plan: RunPlan, *, overwrite: bool) -> Iterator[RunState]:
+    """Hold an output folder for this plan; give what of it is done, all else removed.
+
+    Args:
+        folder: Made if it is not there.
+        plan: What is to be done.
+        overwrite: Remove another run's files, or this one's, and start over.
+
+    Raises:
+        PlanMismatchError: the folder was begun with another plan.
+        OutputError: it cannot be written, is in use, or holds shards that no plan speaks of.
+    """
+    make_folder(folder)
+    with folder_lock(folder):
+        begun = (folder / PLAN_NAME).exists()
+        if not begun:
+            _refuse_strangers(folder)
+        elif overwrite:
+            _remove_run(folder)
+        begin_run(folder, plan)
+        state = committed_shards(folder, plan)
+        remove_leftovers(folder, state)
+        yield state
+
+
+def _refuse_strangers(folder: Path) -> None:
+    """Refuse to mix with shards that were put there by someone else."""
+    for path in folder.iterdir():
+        if _OURS.fullmatch(path.name):
+            raise OutputError(
+                f"{path} is there, but no {PLAN_NAME}: these shards are not of a run that could "
+                "be resumed: name another folder, or move them"
+            )
+
+
+def _remove_run(folder: Path) -> None:
+    """Remove a run's files; the plan last, so that the folder stays known as vtok's."""
+    remove_leftovers(folder, RunState({}, {}))
+    for name in (MANIFEST_NAME, PLAN_NAME):
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder / name}: cannot be removed: {error.strerror}") from error

@@ -1,0 +1,133 @@
+"""The skeleton of every command that writes shards: plan, resume, work, manifest, report.
+
+In: what a command adds (a preparation, a model, what makes samples). Out: an output folder and a
+report. Knows nothing of any one command.
+"""
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import vtok
+from vtok.engine.preparation import Prepares
+from vtok.executors.local import run_here
+from vtok.pipelines.config import RunConfig
+from vtok.pipelines.failures import FailureBudget
+from vtok.pipelines.inputs import list_inputs
+from vtok.pipelines.outcome import RunReport
+from vtok.pipelines.outputs import check_output, output_folder
+from vtok.pipelines.progress import Progress, Silence
+from vtok.pipelines.shard_worker import MakesSamples, ShardJob
+from vtok.shards.commit import CommitRecord
+from vtok.shards.fields import FeatureDtype
+from vtok.shards.header import Kind, Layout, ModelRecord, ShardHeader
+from vtok.shards.manifest import finish_run
+from vtok.shards.plan import RunPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What a command adds to the skeleton.
+
+    Attributes:
+        command: Its name.
+        kind: What its samples hold.
+        configuration: Every option that changes a byte, JSON-ready; the scheme under `scheme`.
+        preparation: What decode workers do with an image.
+        open_maker: Makes samples of what they prepare; called only if there is work.
+        libraries: Distributions, vtok aside, that compute the bytes.
+        model: The model, where there is one.
+        layout: How samples lie in a tar.
+        feature_dtype: What features are stored in.
+    """
+
+    command: str
+    kind: Kind
+    configuration: dict[str, Any]
+    preparation: Prepares
+    open_maker: Callable[[], MakesSamples]
+    libraries: tuple[str, ...]
+    model: ModelRecord | None = None
+    layout: Layout = "sample"
+    feature_dtype: FeatureDtype | None = None
+
+
+def run_shards(recipe: Recipe, config: RunConfig, progress: Progress | None = None) -> RunReport:
+    """Do what is left of a run, and report the whole of it.
+
+    Raises:
+        InputError: there is nothing to read.
+        PlanMismatchError: the folder was begun with another plan.
+        TooManyFailuresError: more images failed than may.
+        OutputError: the folder cannot be written, or another run holds it.
+    """
+    progress = progress or Silence()
+    began = time.monotonic()
+    check_output(config.output, config.input)
+    inputs = list_inputs(config.input, config.limit)
+    plan = RunPlan(
+        command=recipe.command,
+        inputs_sha256=inputs.sha256,
+        num_samples=len(inputs.items),
+        shard_size=config.shard_size,
+        configuration=recipe.configuration,
+        model=recipe.model,
+        versions=versions(recipe.libraries),
+        about={"input": config.input, "python": platform.python_version()},
+    )
+    header = ShardHeader(
+        kind=recipe.kind,
+        layout=recipe.layout,
+        plan_sha256=plan.sha256,
+        model=recipe.model,
+        feature_dtype=recipe.feature_dtype,
+        scheme=recipe.configuration["scheme"],
+    )
+    job = ShardJob(
+        folder=config.output,
+        plan=plan,
+        header=header,
+        inputs=inputs,
+        preparation=recipe.preparation,
+        num_workers=config.workers,
+        open_maker=recipe.open_maker,
+    )
+    with output_folder(config.output, plan, overwrite=config.overwrite) as state:
+        for reason in state.distrusted.values():
+            progress.note(f"made again: {reason}")
+        budget = FailureBudget(config.on_error, config.max_failure_rate)
+        for commit in state.committed.values():
+            _recount(commit, budget)
+        missing = [shard for shard in range(plan.num_shards) if shard not in state.committed]
+        num_images = sum(len(plan.shard_range(shard)) for shard in missing)
+        commits = list(state.committed.values())
+        if missing:
+            progress.begin(num_shards=len(missing), num_images=num_images)
+            commits += run_here(lambda: job.open(budget, progress), missing)
+        manifest = finish_run(config.output, plan, commits)
+    budget.finish()
+    ordered = sorted(commits, key=lambda commit: commit.shard)
+    return RunReport(
+        command=recipe.command,
+        output=config.output,
+        manifest=manifest,
+        num_resumed_shards=len(state.committed),
+        num_images=num_images,
+        seconds=time.monotonic() - began,
+        failures=tuple(failure for commit in ordered for failure in commit.failures),
+    )
+
+
+def versions(libraries: tuple[str, ...]) -> dict[str, str]:
+    """Return the versions of vtok and of these distributions, without importing them."""
+    return {"vtok": vtok.__version__, **{name: version(name) for name in libraries}}
+
+
+def _recount(commit: CommitRecord, budget: FailureBudget) -> None:
+    """Count what an earlier call did, as if it had just happened."""
+    budget.succeeded(commit.planned - commit.failed)
+    for failure in commit.failures:
+        budget.failed(failure)

@@ -1,0 +1,160 @@
+"""The work of one process: its shards, one after the other, each whole or not at all.
+
+In: a job, which travels to the process that does it, and the numbers of shards. Out: shards and
+their commit records. Preparation runs ahead across shards; batches do not cross them, so that a
+shard's bytes depend on its images alone. Knows nothing of who hands out shards.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from vtok.engine.decoding import DecodePool
+from vtok.engine.preparation import Outcome, Prepares
+from vtok.errors import SampleError, ShardError
+from vtok.pipelines.failures import FailureBudget
+from vtok.pipelines.inputs import Inputs
+from vtok.pipelines.progress import Progress
+from vtok.records import Failure
+from vtok.shards.commit import CommitRecord, Tally, commit_shard
+from vtok.shards.header import ShardHeader
+from vtok.shards.plan import RunPlan, shard_name
+from vtok.shards.samples import Sample
+from vtok.shards.usage import CodebookCounter
+from vtok.shards.writer import ShardWriter
+
+
+class MakesSamples(Protocol):
+    """What a command does with prepared images; holds the model, where there is one."""
+
+    def samples(self, outcomes: Iterable[Outcome]) -> Iterator[Sample | Failure]:
+        """Yield one sample or failure for every outcome of one shard, in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardJob:
+    """All that making any shard of a run needs.
+
+    Attributes:
+        folder: Where shards go.
+        plan: What is to be done.
+        header: What each shard says of itself.
+        inputs: The images.
+        preparation: What the decode workers do with an image.
+        num_workers: Of them; None for one a core.
+        open_maker: Makes samples of what they prepare; called once, when there is work.
+    """
+
+    folder: Path
+    plan: RunPlan
+    header: ShardHeader
+    inputs: Inputs
+    preparation: Prepares
+    num_workers: int | None
+    open_maker: Callable[[], MakesSamples]
+
+    @contextmanager
+    def open(self, budget: FailureBudget, progress: Progress) -> Iterator["ShardWorker"]:
+        """Start the decode workers, then load the model while they start."""
+        with DecodePool(self.preparation, num_workers=self.num_workers) as pool:
+            yield ShardWorker(self, pool, self.open_maker(), budget, progress)
+
+
+class ShardWorker:
+    """A job with its decode workers and its model."""
+
+    def __init__(
+        self,
+        job: ShardJob,
+        pool: DecodePool,
+        maker: MakesSamples,
+        budget: FailureBudget,
+        progress: Progress,
+    ) -> None:
+        self._job = job
+        self._pool = pool
+        self._maker = maker
+        self._budget = budget
+        self._progress = progress
+
+    def work(self, shards: Sequence[int]) -> Iterator[CommitRecord]:
+        """Make these shards and yield their commit records.
+
+        Raises:
+            TooManyFailuresError: more images failed than may; the shard at hand is dropped.
+            OutputError: the disk refuses.
+        """
+        plan = self._job.plan
+        ranges = [plan.shard_range(shard) for shard in shards]
+        tasks = itertools.chain.from_iterable(map(self._job.inputs.tasks, ranges))
+        outcomes = self._pool.map(tasks)
+        for shard, positions in zip(shards, ranges, strict=True):
+            yield self._make(shard, itertools.islice(outcomes, len(positions)))
+
+    def _make(self, shard: int, outcomes: Iterable[Outcome]) -> CommitRecord:
+        job = self._job
+        tally = _Tally(job.header)
+        with ShardWriter(job.folder / shard_name(shard), job.header) as writer:
+            for made in self._maker.samples(outcomes):
+                failure = made if isinstance(made, Failure) else _add(writer, made)
+                if failure is not None:
+                    tally.failures.append(failure)
+                    self._progress.failed(failure)
+                    self._budget.failed(failure)
+                elif isinstance(made, Sample):
+                    tally.count(made)
+                    self._progress.written()
+                    self._budget.succeeded()
+        commit = commit_shard(job.folder, job.plan, shard, writer.written, tally.freeze())
+        self._progress.shard_done()
+        return commit
+
+
+def _add(writer: ShardWriter, sample: Sample) -> Failure | None:
+    """Write a sample; return its failure if it cannot be stored, which leaves no trace."""
+    try:
+        writer.add(sample)
+    except (SampleError, ShardError) as error:
+        return Failure(
+            key=sample.key,
+            source=str(sample.meta.get("source", "")),
+            stage="write",
+            reason=error.reason if isinstance(error, SampleError) else "unstorable",
+            message=" ".join(str(error).split()),
+        )
+    return None
+
+
+class _Tally:
+    """What is counted while a shard is written."""
+
+    def __init__(self, header: ShardHeader) -> None:
+        self.failures: list[Failure] = []
+        self._conversions: Counter[str] = Counter()
+        self._num_views = 0
+        self._num_tokens = 0
+        self._codebook: CodebookCounter | None = None
+        if header.kind == "indices":
+            self._codebook = CodebookCounter(header.codebook_size)
+
+    def count(self, sample: Sample) -> None:
+        self._conversions.update(sample.meta["conversions"])
+        self._num_views += len(sample.images) + len(sample.indices) + len(sample.features)
+        self._num_tokens += sum(array.size for array in sample.indices.values())
+        self._num_tokens += sum(len(array) for array in sample.features.values())
+        if self._codebook is not None:
+            for array in sample.indices.values():
+                self._codebook.add(array)
+
+    def freeze(self) -> Tally:
+        return Tally(
+            failures=tuple(self.failures),
+            num_views=self._num_views,
+            num_tokens=self._num_tokens,
+            conversions=dict(self._conversions),
+            codebook_counts=self._codebook.counts if self._codebook else None,
+        )
