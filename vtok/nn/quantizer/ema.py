@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from vtok.nn.quantizer.exact import Metric
+from vtok.nn.quantizer.protocol import checked_indices
 from vtok.nn.quantizer.usage import CodeUsage, code_usage
-from vtok.nn.quantizer.vector import VectorQuantizer, checked_indices
+from vtok.nn.quantizer.vector import VectorQuantizer
 
 
 class EmaVectorQuantizer(VectorQuantizer):

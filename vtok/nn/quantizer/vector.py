@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vtok.errors import ShardError
 from vtok.nn.quantizer.exact import Metric
 from vtok.nn.quantizer.nearest import CodeSearch
+from vtok.nn.quantizer.protocol import checked_indices
 
 
 def straight_through(latents: Tensor, codes: Tensor) -> Tensor:
@@ -77,14 +77,15 @@ class VectorQuantizer(nn.Module):
         return indices.reshape(latents.shape[:-1])
 
     def lookup(self, indices: Tensor) -> Tensor:
-        """Return the codes (..., D) fp32 at indices (...) of any integer dtype.
+        """Return the codes (..., D) fp32, of length 1 for cosine, at indices (...) of integers.
 
         Raises:
             ShardError: An index is outside [0, K).
         """
-        return functional.embedding(
-            checked_indices(indices, self.codebook_size), self.codebook.float()
-        )
+        indices = checked_indices(indices, self.codebook_size)
+        codes = functional.embedding(indices, self.codebook.float())
+        # A loaded cosine codebook need not be of unit length, though its decoder expects that.
+        return functional.normalize(codes, dim=-1) if self.metric == "cosine" else codes
 
     def straight_through(self, latents: Tensor, indices: Tensor) -> Tensor:
         """Return the codes at indices (...), as (..., D), whose gradient goes to the latents."""
@@ -103,22 +104,3 @@ class VectorQuantizer(nn.Module):
         if self._search is None or not self._search.holds(self.codebook):
             self._search = CodeSearch(self.codebook, self.metric)
         return self._search
-
-
-def checked_indices(indices: Tensor, codebook_size: int) -> Tensor:
-    """Return indices as int64, each in [0, codebook_size).
-
-    Raises:
-        ShardError: One is not.
-    """
-    if indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
-        raise TypeError(f"indices are integers, not {indices.dtype}")
-    indices = indices.long()
-    if indices.numel():
-        low, high = (int(bound) for bound in indices.aminmax())
-        if low < 0 or high >= codebook_size:
-            raise ShardError(
-                f"index {low if low < 0 else high} is outside a codebook of {codebook_size}:"
-                " these indices are another model's, or damaged"
-            )
-    return indices
