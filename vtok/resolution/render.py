@@ -47,7 +47,8 @@ def render(plan: Plan, image: Image.Image) -> list[Pixels]:
     for view in plan.views:
         if view.canvas not in canvases:
             canvases[view.canvas] = _paint(plan.canvases[view.canvas], image)
-        pixels.append(np.asarray(_cut(canvases[view.canvas], view)))
+        # A copy: arrays that share the image's bytes are read-only, which torch warns about.
+        pixels.append(np.array(_cut(canvases[view.canvas], view)))
     return pixels
 
 

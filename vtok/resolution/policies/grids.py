@@ -104,10 +104,12 @@ class CeilTiles:
 class LargestFitting:
     """The most tiles along the long side such that the grid of the image's ratio has max_tiles.
 
-    Source: Phi-3.5-vision `HD_transform`.
+    The short side then has as many as hold the image once it is scaled to that (whole) length.
+    Source: Phi-3.5-vision `HD_transform`, `padding_336`.
     """
 
     max_tiles: int
+    tile_px: int
 
     def choose(self, size: Size) -> Grid:
         """Return that grid."""
@@ -116,7 +118,7 @@ class LargestFitting:
         count = 1
         while (count + 1) * math.ceil((count + 1) / ratio) <= self.max_tiles:
             count += 1
-        across = math.ceil(count / ratio)
+        across = max(math.ceil(int(count * self.tile_px / ratio) / self.tile_px), 1)
         if size.width < size.height:
             return Grid(rows=count, cols=across)
         return Grid(rows=across, cols=count)
@@ -125,9 +127,9 @@ class LargestFitting:
 @lru_cache(maxsize=64)
 def _log_ratios(num_slices: int) -> tuple[tuple[float, Grid], ...]:
     return tuple(
-        (math.log(num_slices // rows / rows), Grid(rows=rows, cols=num_slices // rows))
-        for rows in range(1, num_slices + 1)
-        if num_slices % rows == 0
+        (math.log(cols / (num_slices // cols)), Grid(rows=num_slices // cols, cols=cols))
+        for cols in range(1, num_slices + 1)
+        if num_slices % cols == 0
     )
 
 

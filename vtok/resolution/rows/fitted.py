@@ -107,7 +107,7 @@ def _llama4(options: SchemeOptions) -> tuple[Cutter, Layout]:
 def _phi3(options: SchemeOptions) -> tuple[Cutter, Layout]:
     tile = known(options.tile_size_px)
     tokens = merged(tile, known(options.patch_px), 2)
-    placer = Gridded(LargestFitting(known(options.max_tiles)), LongSideCentred(), tile)
+    placer = Gridded(LargestFitting(known(options.max_tiles), tile), LongSideCentred(), tile)
     overview = Overview("last", "always", "canvas", tile, tokens)
     return CanvasCutter(placer, tokens, overview), JointRows("<|image|>")
 
