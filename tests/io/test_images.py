@@ -4,6 +4,7 @@ import io
 import os
 import random
 import struct
+import time
 import warnings
 import zlib
 from pathlib import Path
@@ -332,6 +333,21 @@ def test_pillows_pixel_limit_is_lifted_and_put_back(monkeypatch: pytest.MonkeyPa
 def test_what_is_no_image(data: bytes, problem: str) -> None:
     with pytest.raises(UnknownFormatError, match=problem):
         decode(data)
+
+
+@pytest.mark.parametrize("length", [0, 1])
+def test_a_segment_shorter_than_its_own_length(length: int) -> None:
+    data = b"\xff\xd8\xff\xe0" + struct.pack(">H", length) + bytes(100)
+    with pytest.raises(CorruptImageError, match="cut or damaged"):
+        read_header(data)
+
+
+def test_exif_in_thousands_of_pieces_is_not_gathered() -> None:
+    piece = b"\xff\xe1" + struct.pack(">H", 65_535) + b"Exif\x00\x00" + bytes(65_527)
+    data = encoded(picture(), "JPEG")
+    started = time.process_time()
+    assert read_header(data[:2] + piece * 1000 + data[2:]).size == Size(height=24, width=40)
+    assert time.process_time() - started < 2
 
 
 FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"]
