@@ -20,7 +20,7 @@ import io
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 from vtok.errors import CorruptImageError
 
@@ -63,9 +63,8 @@ def to_srgb(
         done.append(_KINDS.get(image.mode, image.mode.lower()))
         image = _lab_to_rgb(image) if image.mode == "LAB" else image.convert("RGB")
     if alpha is not None:
-        canvas = Image.new("RGB", image.size, background)
-        canvas.paste(image, mask=alpha)
-        image = canvas
+        # Painted over in place: a canvas of its own would be a third copy of a large picture.
+        image.paste(background, mask=ImageChops.invert(alpha))
         done.append("alpha-{:02x}{:02x}{:02x}".format(*background))
     return image, tuple(done)
 
