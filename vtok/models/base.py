@@ -93,9 +93,15 @@ class EncoderSpec:
 
 
 class Tokenizer(nn.Module, ABC):
-    """Pixels to indices and back: encode, quantize, lookup, decode; tokenize, decode_indices."""
+    """Pixels to indices and back: encode, quantize, lookup, decode; tokenize, decode_indices.
+
+    Attributes:
+        spec: The facts of the model.
+        weights_sha256: Digest of the weights file it was loaded from; empty if it was not.
+    """
 
     spec: TokenizerSpec
+    weights_sha256: str = ""
 
     @abstractmethod
     def encode(self, pixels: Tensor) -> Tensor:
@@ -131,9 +137,15 @@ class Tokenizer(nn.Module, ABC):
 
 
 class Encoder(nn.Module, ABC):
-    """Pixels to continuous tokens."""
+    """Pixels to continuous tokens.
+
+    Attributes:
+        spec: The facts of the model.
+        weights_sha256: Digest of the weights file it was loaded from; empty if it was not.
+    """
 
     spec: EncoderSpec
+    weights_sha256: str = ""
 
     @abstractmethod
     def features(self, pixels: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class TrainingRecipe:
     codebook_decay: float = 0.99
     revive_after: int = 100
     weight_average: float = 0.998
-    start_crops: int = 2048
+    start_crops: int = 512
     min_scale: float = 0.6
     seed: int = 0
 

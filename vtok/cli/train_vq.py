@@ -1,0 +1,130 @@
+"""`vtok train-vq`."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vtok.cli import options
+from vtok.cli.groups import TalkFlags
+from vtok.cli.interrupts import orderly_interrupts
+from vtok.cli.talk import print_json
+
+if TYPE_CHECKING:
+    from vtok.training.run import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeFlags:
+    """What is trained, and how."""
+
+    preset: Annotated[
+        str, typer.Option("--preset", metavar="NAME", help="Shape of the model, and recipe.")
+    ] = "vtok-base"
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="MODEL", help="Fine-tune this model instead of starting anew."
+        ),
+    ] = None
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", metavar="N", help="Optimizer steps. [default: the preset's]"),
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", metavar="N", help="Crops a step. [default: the preset's]"),
+    ] = None
+    crop: Annotated[
+        int | None,
+        typer.Option("--crop", metavar="PX", help="Side of a crop. [default: the preset's]"),
+    ] = None
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--learning-rate", metavar="X", help="At its highest. [default: the preset's]"
+        ),
+    ] = None
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of every draw.")] = 0
+    holdout: Annotated[
+        int,
+        typer.Option(
+            "--holdout",
+            metavar="N",
+            help="Images, the last by name, that are never learnt from but judged by; at most a "
+            "tenth of all.",
+        ),
+    ] = 100
+
+
+def train_vq(
+    images: options.Input,
+    output: options.Output,
+    recipe: RecipeFlags,
+    said: TalkFlags,
+    device: options.Device = "auto",
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Train a tokenizer on images of your own; OUTPUT becomes a model that --model takes.
+
+    Starts as a transform coder (principal components and clusters of your images) and learns from
+    there. Checkpoints are written on the way: the same command run again resumes, on the same
+    curve. OUTPUT/samples.png shows originals beside reconstructions, OUTPUT/log.jsonl has the
+    curve, OUTPUT/training.json the figures over the images held out.
+
+    Examples:
+      vtok train-vq photos/ my-tokenizer/
+      vtok train-vq scans/ scan-tokenizer/ --from vtok-base --steps 500 --learning-rate 1e-4
+      vtok encode-vq photos/ indices/ --model my-tokenizer/
+    """
+    from vtok.pipelines.train_vq import TrainVqConfig  # brings torch
+    from vtok.pipelines.train_vq import train_vq as run_train_vq
+
+    config = TrainVqConfig(
+        images=images,
+        output=output,
+        preset=recipe.preset,
+        start=recipe.start,
+        steps=recipe.steps,
+        batch_size=recipe.batch_size,
+        crop_px=recipe.crop,
+        learning_rate=recipe.learning_rate,
+        seed=recipe.seed,
+        holdout=recipe.holdout,
+        device=device,
+        overwrite=overwrite,
+    )
+    with orderly_interrupts(), _listening(said) as progress:
+        report = run_train_vq(config, progress)
+    if said.json:
+        print_json(report.to_json())
+    elif not said.quiet:
+        figures = report.figures
+        typer.echo(
+            f"learnt from {report.num_learnt} images, judged by {figures.num_images}: "
+            f"PSNR {figures.psnr_db:.2f} dB, SSIM {figures.ssim:.4f} "
+            f"at {figures.bits_per_pixel:.3f} bits a pixel"
+        )
+        typer.echo(f"codes in use: {figures.codes_used}, perplexity {figures.perplexity:.0f}")
+        for source, reason in sorted(report.failures.items()):
+            typer.echo(f"  not decoded: {source}: {reason}")
+        typer.echo(f"model: {report.output} (weights {report.weights_sha256[:12]})")
+
+
+@contextmanager
+def _listening(said: TalkFlags) -> Iterator["Progress"]:
+    """Give a listener: a bar on a terminal, otherwise a line for every validation."""
+    from vtok.cli.training_bar import Notes, training_bar  # brings torch and rich
+
+    if said.quiet:
+        from vtok.training.run import Progress
+
+        yield Progress()
+    elif sys.stderr.isatty():
+        with training_bar() as progress:
+            yield progress
+    else:
+        yield Notes()

@@ -1,0 +1,198 @@
+"""A training run in a folder: begun, interrupted, resumed, finished with a model that loads.
+
+In: images to learn from, images to judge by, a recipe, a folder. Out: in the folder, a checkpoint
+(replaced as the run goes on), `log.jsonl` (a line every so many steps), `samples.png` (originals
+above reconstructions), and at the end `config.json`, `model.safetensors`, `training.json`. Knows
+nothing of the command line; progress goes to a callback.
+"""
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from vtok.engine.quality import psnr_db
+from vtok.io.files import folder_lock, make_folder, write_bytes
+from vtok.models.vtok_base import VtokBaseConfig, VtokBaseTokenizer
+from vtok.models.weights import ModelFolder, save_folder
+from vtok.report import Pair, contact_sheet
+from vtok.training.crops import RandomCrops
+from vtok.training.photographs import Photographs
+from vtok.training.recipe import TrainingRecipe
+from vtok.training.trainer import StepReport, Trainer
+from vtok.training.validation import Validation, reconstruct, validate
+
+CHECKPOINT_NAME = "checkpoint.pt"
+LOG_NAME = "log.jsonl"
+SAMPLES_NAME = "samples.png"
+FIGURES_NAME = "training.json"
+
+_LOG_EVERY_STEPS = 50
+_SAMPLES = 6
+
+
+class Progress:
+    """What a run tells while it goes on; the default says nothing."""
+
+    def begun(self, step: int, num_steps: int) -> None:
+        """The run starts, or goes on, at this step."""
+
+    def stepped(self, report: StepReport) -> None:
+        """A step was done."""
+
+    def validated(self, step: int, figures: Validation) -> None:
+        """The model was compared with the images held out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a run goes, changing nothing of what it learns.
+
+    Attributes:
+        device: Where the model trains.
+        progress: Told of every step.
+        save_every_s: Seconds between checkpoints.
+        validate_every: Steps between validations, besides the last one.
+        quick_images: Images of all but the last validation.
+    """
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    progress: Progress = field(default_factory=Progress)
+    save_every_s: float = 120.0
+    validate_every: int = 500
+    quick_images: int = 20
+
+
+def train(
+    folder: Path,
+    config: VtokBaseConfig,
+    recipe: TrainingRecipe,
+    images: tuple[Photographs, Photographs],
+    *,
+    start: VtokBaseTokenizer | None = None,
+    options: RunOptions | None = None,
+) -> tuple[ModelFolder, Validation]:
+    """Train a tokenizer in a folder, going on from the checkpoint that is there.
+
+    Args:
+        folder: Made if it is not there; only one run at a time works in it.
+        config: The model's shape.
+        recipe: The numbers that the curve depends on.
+        images: To learn from, and to judge by.
+        start: A model to fine-tune instead of starting from principal components.
+        options: Where it trains, how often it saves and validates, who is told.
+
+    Returns:
+        The model folder, and its figures over all the images held out.
+
+    Raises:
+        WeightsError: the checkpoint is damaged or of another run.
+        OutputError: the folder cannot be written, or another run works in it.
+        InputError: no image can be decoded.
+    """
+    options = options or RunOptions()
+    progress = options.progress
+    learnt, held_out = images
+    crops = RandomCrops(
+        learnt, crop_px=recipe.crop_px, min_scale=recipe.min_scale, seed=recipe.seed
+    )
+    make_folder(folder)
+    with folder_lock(folder):
+        trainer = Trainer(config, recipe, crops.batch, device=options.device, start=start)
+        checkpoint = folder / CHECKPOINT_NAME
+        if checkpoint.exists():
+            trainer.load(checkpoint)
+        elif start is None:
+            trainer.prepare()
+        log = _Log(folder / LOG_NAME, trainer.step)
+        progress.begun(trainer.step, recipe.num_steps)
+        saved_at = time.monotonic()
+        while trainer.step < recipe.num_steps:
+            report = trainer.train_step()
+            progress.stepped(report)
+            log.step(report)
+            due = trainer.step % options.validate_every == 0
+            if due and trainer.step < recipe.num_steps:
+                quick = held_out[: options.quick_images]
+                figures = validate(trainer.averaged(), quick, device=torch.device("cpu"))
+                progress.validated(trainer.step, figures)
+                log.validation(trainer.step, figures)
+                _write_samples(folder, trainer.averaged(), held_out)
+            if time.monotonic() - saved_at > options.save_every_s:
+                _save(trainer, checkpoint, log)
+                saved_at = time.monotonic()
+        _save(trainer, checkpoint, log)
+        return _finish(folder, trainer, held_out, progress)
+
+
+def _finish(
+    folder: Path, trainer: Trainer, held_out: Photographs, progress: Progress
+) -> tuple[ModelFolder, Validation]:
+    """Write the model and its figures, measured with the weights as they are stored."""
+    model = trainer.averaged()
+    for tensor in model.state_dict().values():
+        tensor.copy_(tensor.half().float())
+    figures = validate(model, held_out, device=torch.device("cpu"))
+    progress.validated(trainer.step, figures)
+    _write_samples(folder, model, held_out)
+    saved = save_folder(folder, model, trainer.config.to_json())
+    facts = {
+        "recipe": asdict(trainer.recipe),
+        "steps": trainer.step,
+        "validation": figures._asdict(),
+        "weights_sha256": saved.weights_sha256,
+    }
+    write_bytes(folder / FIGURES_NAME, (json.dumps(facts, indent=2) + "\n").encode())
+    return saved, figures
+
+
+def _save(trainer: Trainer, checkpoint: Path, log: "_Log") -> None:
+    log.write()
+    trainer.save(checkpoint)
+
+
+def _write_samples(folder: Path, model: VtokBaseTokenizer, held_out: Photographs) -> None:
+    pairs = [
+        Pair(
+            Image.fromarray(each.original),
+            Image.fromarray(each.reconstructed),
+            f"{psnr_db(each.original, each.reconstructed):.2f} dB",
+        )
+        for each in reconstruct(model, held_out[:_SAMPLES], device=torch.device("cpu"))
+    ]
+    sheet = contact_sheet(pairs)
+    temporary = folder / f".{SAMPLES_NAME}.partial"
+    sheet.save(temporary, format="PNG")
+    temporary.replace(folder / SAMPLES_NAME)
+
+
+class _Log:
+    """The lines of log.jsonl; those after the checkpoint's step are dropped when a run resumes."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self._path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        self._records: list[dict[str, Any]] = [
+            record for line in lines if (record := json.loads(line))["step"] <= step
+        ]
+        self._psnr_db: list[float] = []
+
+    def step(self, report: StepReport) -> None:
+        """Take a step's report; every so many make a line."""
+        self._psnr_db.append(report.psnr_db)
+        if report.step % _LOG_EVERY_STEPS == 0:
+            mean = sum(self._psnr_db) / len(self._psnr_db)
+            self._psnr_db.clear()
+            self._records.append({**report._asdict(), "psnr_db": mean})
+
+    def validation(self, step: int, figures: Validation) -> None:
+        """Take a validation."""
+        self._records.append({"step": step, "validation": figures._asdict()})
+
+    def write(self) -> None:
+        """Write all lines, atomically."""
+        write_bytes(self._path, "".join(json.dumps(each) + "\n" for each in self._records).encode())
