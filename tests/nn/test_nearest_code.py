@@ -148,13 +148,22 @@ def test_what_is_not_finite_is_refused(metric: Metric, bad: float) -> None:
         nearest_code(good, other, metric)
 
 
-@pytest.fixture
-def _careless_precision() -> Iterator[None]:
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    yield
-    assert torch.get_float32_matmul_precision() == "medium", "the caller's setting is given back"
-    torch.set_float32_matmul_precision(before)
+@pytest.fixture(params=["global", "backend"])
+def _careless_precision(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Both of torch's switches, the older and the newer, allow bf16 products; both are kept."""
+    if request.param == "global":
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("medium")
+        yield
+        assert torch.get_float32_matmul_precision() == "medium"
+        torch.set_float32_matmul_precision(before)
+    else:
+        switch = torch.backends.mkldnn.matmul
+        before = switch.fp32_precision
+        switch.fp32_precision = "bf16"
+        yield
+        assert switch.fp32_precision == "bf16"
+        switch.fp32_precision = before
 
 
 @pytest.mark.usefixtures("_careless_precision")
@@ -164,6 +173,22 @@ def test_compares_in_fp32_whatever_surrounds_it(dtype: torch.dtype) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         ours = nearest_code(latents, codebook)
     assert ours.tolist() == exhaustive(latents.float(), codebook, "l2").tolist()
+
+
+@pytest.mark.usefixtures("_careless_precision")
+def test_products_see_no_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not every processor has fast bf16 products, so the test above may pass without trying."""
+    seen = []
+    plain = CodeSearch._scores
+
+    def spy(self: CodeSearch, latents: Tensor, tile: Tensor) -> Tensor:
+        seen.append((torch.backends.mkldnn.matmul.fp32_precision, torch.is_autocast_enabled("cpu")))
+        return plain(self, latents, tile)
+
+    monkeypatch.setattr(CodeSearch, "_scores", spy)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        nearest_code(torch.randn(3, 4), torch.randn(5, 4))
+    assert set(seen) == {("ieee", False)}
 
 
 @pytest.mark.parametrize("metric", METRICS)

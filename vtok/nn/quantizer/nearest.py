@@ -200,10 +200,22 @@ def _smallest_of_row(values: Tensor, rows: Tensor, num_rows: int) -> Tensor:
 @contextlib.contextmanager
 def _true_fp32(device: torch.device) -> Iterator[None]:
     """Run matrix products in IEEE fp32, whatever autocast, TF32 or bf16 switches say."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.autocast(device_type=device.type, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+    owner = torch.backends.cuda if device.type == "cuda" else torch.backends.mkldnn
+    backend = getattr(owner, "matmul", None)
+    with torch.autocast(device_type=device.type, enabled=False):
+        # The switch of one backend since torch 2.9; mixing it with the older, global one is an
+        # error there, so it is read and set alone.
+        if backend is not None and hasattr(backend, "fp32_precision"):
+            before = backend.fp32_precision
+            backend.fp32_precision = "ieee"
+            try:
+                yield
+            finally:
+                backend.fp32_precision = before
+        else:
+            before = torch.get_float32_matmul_precision()
+            torch.set_float32_matmul_precision("highest")
+            try:
+                yield
+            finally:
+                torch.set_float32_matmul_precision(before)
