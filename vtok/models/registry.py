@@ -64,7 +64,7 @@ FAMILIES: dict[str, Family] = {
     FAMILY: Family(
         tokenizer=lambda config, name: VtokBaseTokenizer(_vtok_base_config(config), name=name),
         encoder=lambda config, name: VtokBaseEncoder(_vtok_base_config(config), name=name),
-        encoder_skips=("quantizer.", "synthesis.", "analysis.straight.", "analysis.head."),
+        encoder_skips=("quantizer.", "synthesis."),
     ),
 }
 
