@@ -92,6 +92,14 @@ class ModelFlags:
 
 
 @dataclass(frozen=True, slots=True)
+class FeatureFlags:
+    """How features are stored."""
+
+    layout: options.Layout = options.ShardLayout.SAMPLE
+    feature_dtype: options.FeatureDtype = options.FeatureDtypeChoice.FLOAT16
+
+
+@dataclass(frozen=True, slots=True)
 class RunFlags:
     """How a run over images goes."""
 

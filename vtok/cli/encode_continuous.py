@@ -1,0 +1,39 @@
+"""`vtok encode-continuous`."""
+
+from vtok.cli import options
+from vtok.cli.groups import CutFlags, FeatureFlags, ModelFlags, RunFlags, TalkFlags
+from vtok.cli.talk import listening, say_report
+from vtok.pipelines.config import EncodeContinuousConfig
+
+
+def encode_continuous(
+    images: options.Input,
+    output: options.Output,
+    model: ModelFlags,
+    stored: FeatureFlags,
+    cut: CutFlags,
+    run: RunFlags,
+    said: TalkFlags,
+) -> None:
+    """Encode images into feature vectors, one (num_tokens, dim) array a view, in WebDataset shards.
+
+    An image with a feature that is not finite, or too large for the dtype it is stored in, fails
+    alone and is counted. The same command run again resumes.
+
+    Examples:
+      vtok encode-continuous photos/ features/
+      vtok encode-continuous photos/ features/ --scheme closest --no-thumbnail
+      vtok encode-continuous photos/ features/ --feature-dtype float32 --device cuda
+    """
+    from vtok.pipelines.encode_continuous import encode_continuous as run_encode  # brings torch
+
+    config = EncodeContinuousConfig(
+        run=run.config(images, output),
+        cut=cut.config(),
+        model=model.config(),
+        layout=stored.layout.value,
+        feature_dtype=stored.feature_dtype.value,
+    )
+    with listening(said) as progress:
+        report = run_encode(config, progress)
+    say_report(report, said)

@@ -1,0 +1,39 @@
+"""`vtok encode-vq`."""
+
+from vtok.cli import options
+from vtok.cli.groups import CutFlags, ModelFlags, RunFlags, TalkFlags
+from vtok.cli.talk import listening, say_report
+from vtok.pipelines.config import EncodeVqConfig
+
+
+def encode_vq(
+    images: options.Input,
+    output: options.Output,
+    model: ModelFlags,
+    cut: CutFlags,
+    run: RunFlags,
+    said: TalkFlags,
+    layout: options.Layout = options.ShardLayout.SAMPLE,
+) -> None:
+    """Encode images into codebook indices, one array a view, in WebDataset shards.
+
+    Indices are in the smallest unsigned dtype that holds the codebook. A shard says which model
+    made it, so that decode-vq needs nothing else. The same command run again resumes.
+
+    Examples:
+      vtok encode-vq photos/ indices/
+      vtok encode-vq photos/ indices/ --scheme closest --tile-size 256
+      vtok encode-vq photos.parquet indices/ --device cuda --layout block
+      vtok encode-vq photos/ indices/ --model my-tokenizer/
+    """
+    from vtok.pipelines.encode_vq import encode_vq as run_encode_vq  # brings torch
+
+    config = EncodeVqConfig(
+        run=run.config(images, output),
+        cut=cut.config(),
+        model=model.config(),
+        layout=layout.value,
+    )
+    with listening(said) as progress:
+        report = run_encode_vq(config, progress)
+    say_report(report, said)

@@ -1,0 +1,78 @@
+"""`vtok encode-continuous`: one array of feature vectors for every view of every image.
+
+In: an `EncodeContinuousConfig`. Out: shards of features (N, D), float16 or float32.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from vtok.engine.preparation import Outcome, Preparation
+from vtok.engine.runner import EncodedSample, encode_features
+from vtok.models import registry
+from vtok.models.base import Encoder
+from vtok.pipelines.config import EncodeContinuousConfig
+from vtok.pipelines.cut import ModelNeeds, default_scheme, scheme_for, scheme_record
+from vtok.pipelines.describe import carried, describe
+from vtok.pipelines.encoding import LIBRARIES, Placement, fitting
+from vtok.pipelines.models import RunModel
+from vtok.pipelines.outcome import RunReport
+from vtok.pipelines.progress import Progress
+from vtok.pipelines.run import Recipe, run_shards
+from vtok.records import Failure
+from vtok.shards.samples import Sample
+
+
+def encode_continuous(
+    config: EncodeContinuousConfig, progress: Progress | None = None
+) -> RunReport:
+    """Encode images into an encoder's feature vectors.
+
+    Raises:
+        VtokError: as `vtok.pipelines.run.run_shards` does; UnknownNameError, WeightsError and
+            DeviceError for the model.
+    """
+    placement = Placement.of(config.model, "features")
+    model = RunModel(config.model.name, registry.load_encoder, config.run.output)
+    scheme = scheme_for(config.cut, default_scheme(model.needs), model.needs)
+    recipe = Recipe(
+        command="encode-continuous",
+        kind="features",
+        configuration={"scheme": scheme_record(scheme), **placement.to_json()},
+        preparation=Preparation(scheme=scheme, with_sidecars=True),
+        open_maker=lambda: FeatureMaker(model.load(), model.needs, placement),
+        libraries=LIBRARIES,
+        model=model.record,
+        layout=config.layout,
+        feature_dtype=config.feature_dtype,
+    )
+    return run_shards(recipe, config.run, progress)
+
+
+class FeatureMaker:
+    """Runs the encoder over prepared images."""
+
+    def __init__(self, encoder: Encoder, needs: ModelNeeds, placement: Placement) -> None:
+        self._encoder = encoder
+        self._needs = needs
+        self._placement = placement
+
+    def samples(self, outcomes: Iterable[Outcome]) -> Iterator[Sample | Failure]:
+        """Yield one sample or failure for every outcome of one shard, in order."""
+        encoded = encode_features(
+            fitting(outcomes, self._needs),
+            self._encoder,
+            device=self._placement.device,
+            batch_size=self._placement.batch_size,
+            dtype=self._placement.dtype,
+        )
+        for each in encoded:
+            yield each if isinstance(each, Failure) else self._sample(each)
+
+    def _sample(self, encoded: EncodedSample) -> Sample:
+        views = encoded.facts.plan.views
+        grids = {view.name: self._encoder.spec.token_grid(view.size) for view in views}
+        return Sample(
+            key=encoded.task.key,
+            meta=describe(encoded.task, encoded.facts, token_grids=grids),
+            features=encoded.arrays,
+            sidecars=carried(encoded.facts),
+        )

@@ -1,0 +1,71 @@
+"""What both encoding commands share: where the model runs, and what becomes of unfit views.
+
+In: a `ModelConfig`, prepared images. Out: a `Placement`, and outcomes that the model can take.
+Knows nothing of indices or features.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from vtok.engine.device import Purpose, resolve_device, resolve_dtype
+from vtok.engine.preparation import Outcome
+from vtok.errors import DegenerateSizeError
+from vtok.pipelines.config import ModelConfig
+from vtok.pipelines.cut import ModelNeeds
+from vtok.records import Failure, Grid
+
+LIBRARIES = ("pillow", "numpy", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where and how a model runs.
+
+    Attributes:
+        device: A `torch.device`.
+        dtype: A `torch.dtype`.
+        batch_size: Most views at once; None for as many as suit their size.
+    """
+
+    device: Any
+    dtype: Any
+    batch_size: int | None
+
+    @classmethod
+    def of(cls, config: ModelConfig, purpose: Purpose) -> "Placement":
+        """Return the placement that was asked for.
+
+        Raises:
+            DeviceError: this machine does not have the device.
+            UnknownNameError: there is no such device or dtype.
+        """
+        device = resolve_device(config.device)
+        dtype = resolve_dtype(config.dtype, device=device, purpose=purpose)
+        return cls(device, dtype, config.batch_size)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what of it decides the last bit of a result."""
+        return {
+            "device": self.device.type,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "batch_size": self.batch_size,
+        }
+
+
+def fitting(outcomes: Iterable[Outcome], needs: ModelNeeds) -> Iterator[Outcome]:
+    """Yield the outcomes, those as failures whose views the model cannot take."""
+    for outcome in outcomes:
+        problem = None if isinstance(outcome, Failure) else needs.problem(outcome.facts.plan)
+        if problem is None or isinstance(outcome, Failure):
+            yield outcome
+        else:
+            yield outcome.task.failure("plan", DegenerateSizeError.reason, problem)
+
+
+def grid_of(indices: npt.NDArray[Any]) -> Grid:
+    """Return the grid of an index array (h, w)."""
+    rows, cols = indices.shape
+    return Grid(rows=rows, cols=cols)
