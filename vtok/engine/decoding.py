@@ -26,6 +26,7 @@ from vtok.errors import DecoderCrashError, DecodeTimeoutError
 
 QUEUE_DEPTH = 2  # one in work, one waiting: the worker never waits for the parent's thread
 MAX_ATTEMPTS = 2
+MAX_FALSE_STARTS = 3  # in one run; a worker that dies while it loads has no image to blame
 
 
 def default_num_workers() -> int:
@@ -147,6 +148,7 @@ class _Run:
         self._encoded: tuple[Assignment, bytes] | None = None  # next to be handed out
         self._again: deque[Assignment] = deque()  # were in the hands of workers that are gone
         self._num_taken = 0
+        self._num_false_starts = 0
         # Shared with the caller, under the lock.
         self._changed = threading.Condition()
         self._done: dict[int, Outcome] = {}
@@ -307,10 +309,14 @@ class _Run:
 
     def _replace_dead(self, worker: WorkerProcess) -> None:
         """Put a new worker in the place of one that died, and find out about its image."""
-        if not worker.is_ready:
-            raise RuntimeError(f"a decode worker cannot start: {worker.complaint()}")
+        complaint = "" if worker.is_ready else worker.complaint()
         self._selector.unregister(worker)
         how = worker.bury()
+        if not worker.is_ready:
+            self._num_false_starts += 1
+            if self._num_false_starts == MAX_FALSE_STARTS:
+                self._workers.remove(worker)
+                raise RuntimeError(f"decode workers cannot start ({how}): {complaint}")
         self._replace(worker)
         if not worker.assignments:
             return
