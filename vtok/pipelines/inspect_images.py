@@ -151,9 +151,7 @@ def cut_numbers(scheme: Scheme, size: Size) -> Cut:
         plan = scheme.plan(size)
     except DegenerateSizeError as error:
         return Cut(None, 0, 0, 0, str(error))
-    return Cut(
-        plan.grid, plan.num_views, plan.num_tokens, plan.num_cross_attention_tokens
-    )
+    return Cut(plan.grid, plan.num_views, plan.num_tokens, plan.num_cross_attention_tokens)
 
 
 def row_json(

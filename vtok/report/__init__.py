@@ -4,7 +4,7 @@ Facts in, `rich` text or `PIL` images out. Nothing here reads a file, loads a mo
 commands: what is shown has been worked out before.
 """
 
-from vtok.report.codebook_use import CodebookUse, codebook_use, rank_bars
+from vtok.report.codebook_use import rank_bars
 from vtok.report.contact_sheet import Pair, contact_sheet
 from vtok.report.cut_blocks import cut_blocks
 from vtok.report.cut_outline import cut_outline
@@ -18,10 +18,8 @@ from vtok.report.token_map import (
 )
 
 __all__ = [
-    "CodebookUse",
     "Pair",
     "PictureStyle",
-    "codebook_use",
     "contact_sheet",
     "cut_blocks",
     "cut_outline",

@@ -16,11 +16,11 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 from rich.text import Text
 
-from vtok.report.codebook_use import codebook_use
 from vtok.report.half_blocks import half_blocks
 from vtok.report.lettering import fitted, font, text_width
 from vtok.report.palette import BACKGROUND, INK, QUIET, index_colours
 from vtok.report.printable import plural, printable
+from vtok.shards.usage import CodebookUse
 
 IndexArray = npt.NDArray[np.integer[Any]]
 
@@ -104,10 +104,10 @@ def token_map_picture(
     draw = ImageDraw.Draw(page)
     name = fitted(printable(title) or "tokens", width, TITLE_PX)
     draw.text((MARGIN_PX, MARGIN_PX), name, INK, font(TITLE_PX))
-    use = codebook_use(counts)
+    use = CodebookUse.of(counts.tolist())
     facts = (
-        f"{plural(len(views), 'view')} · {plural(use.num_tokens, 'token')} · "
-        f"{use.distinct:,} of {codebook_size:,} codes · {use.entropy_bits:.2f} bits · "
+        f"{plural(len(views), 'view')} · {plural(use.num_indices, 'token')} · "
+        f"{use.num_distinct:,} of {codebook_size:,} codes · {use.entropy_bits:.2f} bits · "
         f"perplexity {use.perplexity:,.0f}"
     )
     draw.text((MARGIN_PX, MARGIN_PX + TITLE_PX + 16), facts, QUIET, font(TEXT_PX))

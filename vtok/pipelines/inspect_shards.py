@@ -1,0 +1,336 @@
+"""What an output folder, or tars alone, hold: schema, counts, codebook use, health, provenance.
+
+In: a path. Out: `ShardsFacts`. In an output folder the records of the run are believed as far as
+they fit together and fit the tars beside them; tars alone are read through. Changes nothing on the
+disk. Knows nothing of how facts are shown.
+"""
+
+import itertools
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vtok.errors import InputError, ManifestError, ShardError
+from vtok.io.files import PARTIAL_SUFFIX
+from vtok.pipelines.shard_fields import FieldFacts, FieldSurvey
+from vtok.shards.header import ShardHeader
+from vtok.shards.manifest import read_manifest, roll_up
+from vtok.shards.plan import MANIFEST_NAME, RunPlan, read_plan
+from vtok.shards.reader import Shard
+from vtok.shards.resume import RunState, committed_shards
+from vtok.shards.samples import Sample
+from vtok.shards.shardset import ShardSet, open_shards
+from vtok.shards.usage import CodebookCounter, CodebookUse
+
+NUM_SAMPLES_LOOKED_AT = 32
+"""How many samples of the first shard tell the schema of a folder whose records tell the rest."""
+
+MAX_COUNTED_CODES = 1 << 22
+
+_TAR = re.compile(r"shard-([0-9]{6})\.tar")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Whether what is there can be used.
+
+    Attributes:
+        num_planned: Shards of the plan; None of tars alone, which have none.
+        num_committed: Shards that are whole.
+        damaged: One line for everything that is not as it was written: what, and what to do.
+        leftovers: Files that an interrupted run left; the next run removes them.
+        has_manifest: Whether the run was finished.
+        verified: Whether every tar was hashed again.
+    """
+
+    num_planned: int | None
+    num_committed: int
+    damaged: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
+    has_manifest: bool = False
+    verified: bool = False
+
+    @property
+    def state(self) -> str:
+        """`damaged`, `unfinished`, `finished`, or `no record` of tars alone."""
+        if self.damaged:
+            return "damaged"
+        if self.num_planned is None:
+            return "no record"
+        return "finished" if self.has_manifest else "unfinished"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the facts in a JSON-ready dict."""
+        return {
+            "state": self.state,
+            "shards_planned": self.num_planned,
+            "shards_committed": self.num_committed,
+            "shards_remaining": (
+                None if self.num_planned is None else self.num_planned - self.num_committed
+            ),
+            "damaged": list(self.damaged),
+            "leftovers": list(self.leftovers),
+            "manifest": self.has_manifest,
+            "verified": self.verified,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What was counted. planned = written + duplicates + failed, of the shards that are there."""
+
+    planned: int = 0
+    written: int = 0
+    duplicates: int = 0
+    num_views: int = 0
+    num_tokens: int = 0
+    num_bytes: int = 0
+    failures_by_reason: Mapping[str, int] = field(default_factory=dict)
+    conversions: Mapping[str, int] = field(default_factory=dict)
+    codebook_counts: tuple[int, ...] | None = None
+
+    @property
+    def failed(self) -> int:
+        """Samples that could not be processed."""
+        return sum(self.failures_by_reason.values())
+
+    @property
+    def bytes_per_sample(self) -> float | None:
+        """Length of the tars over their samples; None where there are none."""
+        return self.num_bytes / self.written if self.written else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardsFacts:
+    """All that is known of a place with shards.
+
+    Attributes:
+        path: As it was given.
+        header: What the first shard says of itself; None where no shard can be read.
+        plan: The run's plan; None of tars alone.
+        tally: Counts.
+        health: Whether it can be used.
+        fields: What a sample holds, by the first samples.
+        first: The first sample, for a picture; None where there is none.
+        bits_per_pixel: Bits of the indices over pixels of the originals, of the first samples.
+    """
+
+    path: str
+    header: ShardHeader | None
+    plan: RunPlan | None
+    tally: Tally
+    health: Health
+    fields: tuple[FieldFacts, ...] = ()
+    first: Sample | None = None
+    bits_per_pixel: float | None = None
+
+    @property
+    def codebook_use(self) -> CodebookUse | None:
+        """The use of the codebook, where indices were counted."""
+        counts = self.tally.codebook_counts
+        return None if counts is None else CodebookUse.of(counts)
+
+    def raise_if_damaged(self) -> None:
+        """Require everything to be as it was written.
+
+        Raises:
+            ShardError: it is not; the message has the first thing that is wrong.
+        """
+        damaged = self.health.damaged
+        if damaged:
+            more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+            raise ShardError(f"{self.path} is damaged: {damaged[0]}{more}")
+
+
+def inspect_shards(path: str, *, verify: bool = False) -> ShardsFacts:
+    """Return what is known of an output folder, a tar, or a range of tars.
+
+    Args:
+        path: `out/`, `out/shard-000000.tar`, or `name-{000000..000099}.tar`.
+        verify: Hash every tar of a folder again. Tars alone are read through in any case.
+
+    Raises:
+        InputError: there are no shards.
+        ManifestError: the plan itself is damaged.
+        ShardError: the first of some tars alone is not a shard.
+    """
+    folder = Path(path)
+    plan = read_plan(folder) if folder.is_dir() else None
+    return _read_tars(path) if plan is None else _read_folder(path, plan, verify=verify)
+
+
+def _read_folder(path: str, plan: RunPlan, *, verify: bool) -> ShardsFacts:
+    """Return what a run's records say, and whether the tars are as they say."""
+    folder = Path(path)
+    state = committed_shards(folder, plan, verify=verify)
+    damaged = [f"{problem}: run the same command again" for problem in state.distrusted.values()]
+    has_manifest, problem = _check_manifest(folder, plan, state)
+    damaged += [problem] if problem else []
+    facts = ShardsFacts(
+        path=path,
+        header=None,
+        plan=plan,
+        tally=_tally_of(state),
+        health=Health(
+            num_planned=plan.num_shards,
+            num_committed=len(state.committed),
+            leftovers=_leftovers(folder, state),
+            has_manifest=has_manifest,
+            verified=verify,
+        ),
+    )
+    shards = [Shard(folder / f"shard-{n:06d}.tar", state.committed[n]) for n in state.committed]
+    try:
+        facts = _with_samples(facts, shards)
+    except ShardError as error:
+        damaged.append(str(error))
+    if facts.header is not None and facts.header.plan_sha256 != plan.sha256:
+        damaged.append(f"{shards[0].path}: belongs to another plan than its folder")
+    return replace(facts, health=replace(facts.health, damaged=tuple(damaged)))
+
+
+def _check_manifest(folder: Path, plan: RunPlan, state: RunState) -> tuple[bool, str]:
+    """Return whether there is a manifest, and what is wrong with it, if anything."""
+    try:
+        manifest = read_manifest(folder)
+    except ManifestError as error:
+        return True, f"{error}: run the same command again"
+    if manifest is None:
+        return False, ""
+    missing = plan.num_shards - len(state.committed) - len(state.distrusted)
+    if missing:
+        return True, (
+            f"{MANIFEST_NAME} says that the run is finished, and {missing} of its "
+            f"{plan.num_shards} shards have no commit record: run the same command again"
+        )
+    if not state.distrusted and manifest != roll_up(plan, list(state.committed.values())):
+        return True, (
+            f"{MANIFEST_NAME} does not say what the commit records say: run the same command again"
+        )
+    return True, ""
+
+
+def _tally_of(state: RunState) -> Tally:
+    """Return the sums over the commit records that can be trusted."""
+    commits = list(state.committed.values())
+    reasons: Counter[str] = Counter()
+    conversions: Counter[str] = Counter()
+    counts: np.ndarray[tuple[int], np.dtype[np.int64]] | None = None
+    for commit in commits:
+        reasons.update(commit.failures_by_reason)
+        conversions.update(commit.conversions)
+        if commit.codebook_counts is not None:
+            these = np.array(commit.codebook_counts, np.int64)
+            counts = these if counts is None else counts + these
+    return Tally(
+        planned=sum(commit.planned for commit in commits),
+        written=sum(commit.written for commit in commits),
+        duplicates=sum(commit.duplicates for commit in commits),
+        num_views=sum(commit.num_views for commit in commits),
+        num_tokens=sum(commit.num_tokens for commit in commits),
+        num_bytes=sum(commit.num_bytes for commit in commits),
+        failures_by_reason=dict(reasons.most_common()),
+        conversions=dict(conversions.most_common()),
+        codebook_counts=None if counts is None else tuple(counts.tolist()),
+    )
+
+
+def _leftovers(folder: Path, state: RunState) -> tuple[str, ...]:
+    """Return the names of temporary files, and of tars that no record speaks of."""
+    names = []
+    for entry in folder.iterdir():
+        match = _TAR.fullmatch(entry.name)
+        known = {*state.committed, *state.distrusted}
+        is_partial = entry.name.startswith(".") and entry.name.endswith(PARTIAL_SUFFIX)
+        if is_partial or (match and int(match[1]) not in known):
+            names.append(entry.name)
+    return tuple(sorted(names))
+
+
+def _with_samples(facts: ShardsFacts, shards: list[Shard]) -> ShardsFacts:
+    """Return the facts with what the first samples of the first shard that has any tell."""
+    filled = [shard for shard in shards if shard.num_samples] or shards
+    if not filled:
+        return facts
+    header = filled[0].header
+    samples = list(itertools.islice(filled[0], NUM_SAMPLES_LOOKED_AT))
+    survey = FieldSurvey()
+    for sample in samples:
+        survey.add(sample)
+    return replace(
+        facts,
+        header=header,
+        fields=survey.fields(),
+        first=samples[0] if samples else None,
+        bits_per_pixel=_bits_per_pixel(header, samples),
+    )
+
+
+def _bits_per_pixel(header: ShardHeader, samples: list[Sample]) -> float | None:
+    """Return bits of the indices over pixels of the originals that they stand for."""
+    if header.kind != "indices":
+        return None
+    num_indices = num_pixels = 0
+    for sample in samples:
+        size = sample.meta.get("size")
+        if isinstance(size, dict) and {"height", "width"} <= size.keys():
+            num_indices += sum(indices.size for indices in sample.indices.values())
+            num_pixels += int(size["height"]) * int(size["width"])
+    return num_indices * math.log2(header.codebook_size) / num_pixels if num_pixels else None
+
+
+def _read_tars(path: str) -> ShardsFacts:
+    """Return what reading every sample of some tars tells."""
+    shards = open_shards(path)
+    header = shards.header
+    survey, first, damaged = FieldSurvey(), None, ""
+    counter = None
+    if header.kind == "indices" and header.codebook_size <= MAX_COUNTED_CODES:
+        counter = CodebookCounter(header.codebook_size)
+    looked_at: list[Sample] = []
+    try:
+        for sample in shards:
+            survey.add(sample)
+            if len(looked_at) < NUM_SAMPLES_LOOKED_AT:
+                looked_at.append(sample)
+            for indices in sample.indices.values() if counter else ():
+                assert counter is not None
+                counter.add(indices)
+    except ShardError as error:
+        damaged = str(error)
+    first = looked_at[0] if looked_at else None
+    return ShardsFacts(
+        path=path,
+        header=header,
+        plan=None,
+        tally=Tally(
+            planned=survey.num_samples,
+            written=survey.num_samples,
+            num_views=survey.num_views,
+            num_tokens=survey.num_tokens,
+            num_bytes=_total_bytes(shards),
+            conversions=dict(survey.conversions.most_common()),
+            codebook_counts=counter.counts if counter else None,
+        ),
+        health=Health(
+            num_planned=None,
+            num_committed=len(shards.shards),
+            damaged=(damaged,) if damaged else (),
+        ),
+        fields=survey.fields(),
+        first=first,
+        bits_per_pixel=_bits_per_pixel(header, looked_at),
+    )
+
+
+def _total_bytes(shards: ShardSet) -> int:
+    try:
+        return sum(shard.path.stat().st_size for shard in shards.shards)
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename}: {error.strerror}") from error
