@@ -76,6 +76,16 @@ def test_near_ties_are_decided_exactly(seed: int, offset: float) -> None:
     assert nearest_code(latents, codebook).tolist() == exact(latents, codebook)
 
 
+def test_fp64_alone_would_fail_beside_a_huge_channel() -> None:
+    """One shared channel of 1e8 makes scores of 1e16, whose fp64 steps swallow all the others."""
+    codebook, latents = 1e-3 * torch.randn(50, 5), 1e-3 * torch.randn(20, 5)
+    codebook[:, 0] = latents[:, 0] = 1e8
+    assert nearest_code(latents, codebook).tolist() == exact(latents, codebook)
+    wide = codebook.double()
+    plain = (wide.square().sum(1) - 2 * latents.double() @ wide.T).argmin(1)
+    assert plain.tolist() != exact(latents, codebook)
+
+
 def test_fp32_alone_would_fail_the_near_ties() -> None:
     """The test above must be able to fail: plain fp32 search does."""
     centre = torch.randn(6) + 1000
