@@ -125,6 +125,20 @@ class RunFlags:
 
 
 @dataclass(frozen=True, slots=True)
+class DecodeFlags:
+    """How a run over shards goes."""
+
+    reference: options.Reference = None
+    model: options.ShardsModel = None
+    device: options.Device = "auto"
+    dtype: options.ComputeDtype = options.Dtype.AUTO
+    batch_size: options.BatchSize = None
+    workers: options.Workers = None
+    limit: options.Limit = None
+    overwrite: options.Overwrite = False
+
+
+@dataclass(frozen=True, slots=True)
 class ImageFlags:
     """How images are written."""
 

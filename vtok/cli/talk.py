@@ -14,11 +14,13 @@ import typer
 
 from vtok.cli.groups import TalkFlags
 from vtok.cli.interrupts import orderly_interrupts
-from vtok.pipelines.outcome import RunReport, reasons_in_words
+from vtok.pipelines.outcome import Comparison, DecodeReport, RunReport, reasons_in_words
 from vtok.pipelines.progress import Progress, Silence
 from vtok.records import Failure
 
 _BYTES_PER_UNIT = 1000.0
+_MOST_LISTED = 5
+_MOST_ROWS = 50
 
 
 @contextmanager
@@ -69,6 +71,52 @@ def say_report(report: RunReport, flags: TalkFlags) -> None:
             typer.echo(line)
 
 
+def say_decoded(report: DecodeReport, flags: TalkFlags) -> None:
+    """Print the outcome of decoding, image by image where there were originals."""
+    if flags.json:
+        print_json(report.to_json())
+    elif not flags.quiet:
+        for line in decode_lines(report):
+            typer.echo(line)
+
+
+def decode_lines(report: DecodeReport) -> Iterator[str]:
+    """Yield the report of decoding as people read it."""
+    if report.comparison is not None:
+        yield from _comparison_lines(report.comparison)
+    yield (
+        f"{report.planned} planned = {report.written} written + 0 duplicates + "
+        f"{len(report.failures)} failed"
+    )
+    for failure in report.failures[:_MOST_LISTED]:
+        yield f"  {failure.source or failure.key}: {failure.message}"
+    rate = report.images_per_second
+    if rate is None:
+        yield "nothing was left to do"
+    else:
+        yield f"{report.num_decoded} images in {report.seconds:.1f} s: {rate:.1f} images/s"
+    yield f"output: {report.output} ({report.num_files} files)"
+
+
+def _comparison_lines(comparison: Comparison) -> Iterator[str]:
+    """Yield a table of the images, the worst alone where there are many, and the means."""
+    images = comparison.images
+    if len(images) > _MOST_ROWS:
+        images = tuple(sorted(images, key=lambda each: each.psnr_db)[:_MOST_LISTED])
+        yield f"the {len(images)} of lowest PSNR (--json has all {len(comparison.images)})"
+    width = max([4, *(len(each.source) for each in images)])
+    if images:
+        yield f"{'':{width}}  {'PSNR':>8}  {'SSIM':>6}"
+    for each in images:
+        similarity = "" if each.ssim is None else f"{each.ssim:.4f}"
+        yield f"{each.source:{width}}  {each.psnr_db:5.2f} dB  {similarity:>6}"
+    if comparison.mean_psnr_db is not None:
+        similarity = "" if comparison.mean_ssim is None else f"{comparison.mean_ssim:.4f}"
+        yield f"{'mean':{width}}  {comparison.mean_psnr_db:5.2f} dB  {similarity:>6}"
+    for why, count in comparison.not_compared.items():
+        yield f"{count} not compared: {why}"
+
+
 def print_json(value: dict[str, Any]) -> None:
     """Print one JSON object on standard output."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
@@ -83,10 +131,10 @@ def report_lines(report: RunReport) -> Iterator[str]:
     )
     if manifest.failed:
         yield f"failed: {reasons_in_words(manifest.failures_by_reason)}"
-        for failure in report.failures[:5]:
+        for failure in report.failures[:_MOST_LISTED]:
             yield f"  {failure.source}: {failure.message}"
-        if manifest.failed > 5:
-            yield f"  and {manifest.failed - 5} more, in the shards' commit records"
+        if manifest.failed > _MOST_LISTED:
+            yield f"  and {manifest.failed - _MOST_LISTED} more, in the shards' commit records"
     holds = f"{manifest.num_views} views"
     if manifest.num_tokens:
         holds += f", {manifest.num_tokens} tokens"

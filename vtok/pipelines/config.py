@@ -156,6 +156,7 @@ class DecodeVqConfig:
         shards: An output folder, a tar or a range of tars.
         output: The folder to write images in.
         limit: Only the first so many samples; None for all.
+        workers: Threads that write images and processes that read originals; None for one a core.
         overwrite: Start over if the folder holds another run, instead of refusing.
         model: The model's name or folder; None for the one that the shards name.
         device: As in `ModelConfig`.
@@ -168,6 +169,7 @@ class DecodeVqConfig:
     shards: str
     output: Path
     limit: int | None = None
+    workers: int | None = None
     overwrite: bool = False
     model: str | None = None
     device: str = "auto"
@@ -179,6 +181,7 @@ class DecodeVqConfig:
     def __post_init__(self) -> None:
         """Refuse what no run can do."""
         _at_least("--limit", self.limit, 1)
+        _at_least("--workers", self.workers, 1)
         _at_least("--batch-size", self.batch_size, 1)
 
 

@@ -9,16 +9,15 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vtok.errors import InputError, ManifestError, ShardError
 from vtok.io.files import PARTIAL_SUFFIX
-from vtok.pipelines.shard_fields import FieldFacts, FieldSurvey
+from vtok.pipelines.shard_facts import Health, ShardsFacts, Tally
+from vtok.pipelines.shard_fields import FieldSurvey
 from vtok.shards.header import ShardHeader
 from vtok.shards.manifest import read_manifest, roll_up
 from vtok.shards.plan import MANIFEST_NAME, RunPlan, read_plan
@@ -26,7 +25,7 @@ from vtok.shards.reader import Shard
 from vtok.shards.resume import RunState, committed_shards
 from vtok.shards.samples import Sample
 from vtok.shards.shardset import ShardSet, open_shards
-from vtok.shards.usage import CodebookCounter, CodebookUse
+from vtok.shards.usage import CodebookCounter
 
 NUM_SAMPLES_LOOKED_AT = 32
 """How many samples of the first shard tell the schema of a folder whose records tell the rest."""
@@ -34,118 +33,6 @@ NUM_SAMPLES_LOOKED_AT = 32
 MAX_COUNTED_CODES = 1 << 22
 
 _TAR = re.compile(r"shard-([0-9]{6})\.tar")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """Whether what is there can be used.
-
-    Attributes:
-        num_planned: Shards of the plan; None of tars alone, which have none.
-        num_committed: Shards that are whole.
-        damaged: One line for everything that is not as it was written: what, and what to do.
-        leftovers: Files that an interrupted run left; the next run removes them.
-        has_manifest: Whether the run was finished.
-        verified: Whether every tar was hashed again.
-    """
-
-    num_planned: int | None
-    num_committed: int
-    damaged: tuple[str, ...] = ()
-    leftovers: tuple[str, ...] = ()
-    has_manifest: bool = False
-    verified: bool = False
-
-    @property
-    def state(self) -> str:
-        """`damaged`, `unfinished`, `finished`, or `no record` of tars alone."""
-        if self.damaged:
-            return "damaged"
-        if self.num_planned is None:
-            return "no record"
-        return "finished" if self.has_manifest else "unfinished"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the facts in a JSON-ready dict."""
-        return {
-            "state": self.state,
-            "shards_planned": self.num_planned,
-            "shards_committed": self.num_committed,
-            "shards_remaining": (
-                None if self.num_planned is None else self.num_planned - self.num_committed
-            ),
-            "damaged": list(self.damaged),
-            "leftovers": list(self.leftovers),
-            "manifest": self.has_manifest,
-            "verified": self.verified,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """What was counted. planned = written + duplicates + failed, of the shards that are there."""
-
-    planned: int = 0
-    written: int = 0
-    duplicates: int = 0
-    num_views: int = 0
-    num_tokens: int = 0
-    num_bytes: int = 0
-    failures_by_reason: Mapping[str, int] = field(default_factory=dict)
-    conversions: Mapping[str, int] = field(default_factory=dict)
-    codebook_counts: tuple[int, ...] | None = None
-
-    @property
-    def failed(self) -> int:
-        """Samples that could not be processed."""
-        return sum(self.failures_by_reason.values())
-
-    @property
-    def bytes_per_sample(self) -> float | None:
-        """Length of the tars over their samples; None where there are none."""
-        return self.num_bytes / self.written if self.written else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardsFacts:
-    """All that is known of a place with shards.
-
-    Attributes:
-        path: As it was given.
-        header: What the first shard says of itself; None where no shard can be read.
-        plan: The run's plan; None of tars alone.
-        tally: Counts.
-        health: Whether it can be used.
-        fields: What a sample holds, by the first samples.
-        first: The first sample, for a picture; None where there is none.
-        bits_per_pixel: Bits of the indices over pixels of the originals, of the first samples.
-    """
-
-    path: str
-    header: ShardHeader | None
-    plan: RunPlan | None
-    tally: Tally
-    health: Health
-    fields: tuple[FieldFacts, ...] = ()
-    first: Sample | None = None
-    bits_per_pixel: float | None = None
-
-    @property
-    def codebook_use(self) -> CodebookUse | None:
-        """The use of the codebook, where indices were counted."""
-        counts = self.tally.codebook_counts
-        return None if counts is None else CodebookUse.of(counts)
-
-    def raise_if_damaged(self) -> None:
-        """Require everything to be as it was written.
-
-        Raises:
-            ShardError: it is not; the message has the first thing that is wrong.
-        """
-        damaged = self.health.damaged
-        if damaged:
-            more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
-            raise ShardError(f"{self.path} is damaged: {damaged[0]}{more}")
 
 
 def inspect_shards(path: str, *, verify: bool = False) -> ShardsFacts:

@@ -3,7 +3,9 @@
 In: the manifest and the clock. Out: JSON-ready facts. Knows nothing of how they are shown.
 """
 
-from collections.abc import Mapping
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,118 @@ class RunReport:
             "seconds": round(self.seconds, 3),
             "images_per_second": None if rate is None else round(rate, 2),
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageQuality:
+    """How alike a decoded image and its original are.
+
+    Attributes:
+        source: Where the original is.
+        key: The sample's key.
+        psnr_db: Peak signal-to-noise ratio; infinite for equal images.
+        ssim: Structural similarity; None for images smaller than its window.
+    """
+
+    source: str
+    key: str
+    psnr_db: float
+    ssim: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the two numbers for machines; null for a PSNR that is infinite."""
+        return {
+            "key": self.key,
+            "source": self.source,
+            "psnr_db": self.psnr_db if math.isfinite(self.psnr_db) else None,
+            "ssim": self.ssim,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Decoded images against their originals.
+
+    Attributes:
+        images: Those that could be compared, in order.
+        not_compared: Why → how many.
+    """
+
+    images: tuple[ImageQuality, ...]
+    not_compared: Mapping[str, int]
+
+    @property
+    def mean_psnr_db(self) -> float | None:
+        """Mean over the images of finite PSNR; None if there are none."""
+        return _mean([each.psnr_db for each in self.images if math.isfinite(each.psnr_db)])
+
+    @property
+    def mean_ssim(self) -> float | None:
+        """Mean over the images that have one; None if there are none."""
+        return _mean([each.ssim for each in self.images if each.ssim is not None])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the comparison for machines."""
+        return {
+            "psnr_db": self.mean_psnr_db,
+            "ssim": self.mean_ssim,
+            "compared": len(self.images),
+            "not_compared": dict(self.not_compared),
+            "images": [each.to_json() for each in self.images],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeReport:
+    """The outcome of one call of `decode-vq`.
+
+    Attributes:
+        output: The folder.
+        planned: Samples in the shards.
+        written: Samples whose images are there now, whoever wrote them.
+        num_files: Image files; more than samples where views are written one by one.
+        num_decoded: Samples that this call decoded.
+        seconds: The time that decoding took, the model's loading included.
+        failures: What could not be decoded.
+        comparison: With the originals, where these were given.
+    """
+
+    output: Path
+    planned: int
+    written: int
+    num_files: int
+    num_decoded: int
+    seconds: float
+    failures: tuple[Failure, ...]
+    comparison: Comparison | None = None
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Samples of this call over its time; None if it had nothing left to do."""
+        return self.num_decoded / self.seconds if self.num_decoded and self.seconds else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report for machines."""
+        rate = self.images_per_second
+        return {
+            "command": "decode-vq",
+            "output": str(self.output),
+            "planned": self.planned,
+            "written": self.written,
+            "duplicates": 0,
+            "failed": len(self.failures),
+            "failures_by_reason": dict(Counter(each.reason for each in self.failures)),
+            "failures": [failure.to_json() for failure in self.failures],
+            "files": self.num_files,
+            "images": self.num_decoded,
+            "seconds": round(self.seconds, 3),
+            "images_per_second": None if rate is None else round(rate, 2),
+            "quality": None if self.comparison is None else self.comparison.to_json(),
+        }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return math.fsum(values) / len(values) if values else None
 
 
 def reasons_in_words(reasons: Mapping[str, int]) -> str:

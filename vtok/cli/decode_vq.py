@@ -1,0 +1,43 @@
+"""`vtok decode-vq`."""
+
+from vtok.cli import options
+from vtok.cli.groups import DecodeFlags, ImageFlags, TalkFlags
+from vtok.cli.talk import listening, say_decoded
+from vtok.pipelines.config import DecodeVqConfig
+
+
+def decode_vq(
+    shards: options.Shards,
+    output: options.Output,
+    decoding: DecodeFlags,
+    image: ImageFlags,
+    said: TalkFlags,
+) -> None:
+    """Decode codebook indices into images, with nothing but the shards.
+
+    Images are named as their sources were, in the same folders; tiles are stitched, padding is
+    taken off, the original size is restored. The same command run again resumes.
+
+    Examples:
+      vtok decode-vq indices/ images/
+      vtok decode-vq indices/ images/ --reference photos/
+      vtok decode-vq indices/shard-000000.tar images/ --format jpg --limit 100
+    """
+    from vtok.pipelines.decode_vq import decode_vq as run_decode_vq  # brings torch
+
+    config = DecodeVqConfig(
+        shards=shards,
+        output=output,
+        limit=decoding.limit,
+        workers=decoding.workers,
+        overwrite=decoding.overwrite,
+        model=decoding.model,
+        device=decoding.device,
+        dtype=decoding.dtype.value,
+        batch_size=decoding.batch_size,
+        image=image.config(),
+        reference=decoding.reference,
+    )
+    with listening(said) as progress:
+        report = run_decode_vq(config, progress)
+    say_decoded(report, said)

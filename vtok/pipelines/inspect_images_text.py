@@ -1,0 +1,323 @@
+"""A survey of images as people read it, and as tables and programs do: text, CSV, JSON.
+
+In: a survey and its rows. Out: one `rich` text, or pieces of a file as the rows come. Knows nothing
+of files or terminals but the width.
+"""
+
+import csv
+import io
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from vtok.pipelines.inspect_images import ImageRow, Survey, row_json, totals_json
+from vtok.report.printable import plural, printable
+from vtok.report.tables import Column, table
+from vtok.resolution import Scheme, find_row
+
+NUM_FIRST = 20
+NUM_LAST = 10
+MAX_NAMED = 100
+"""How many failures, or images over budget, are named; CSV and JSON name all."""
+
+CSV_COLUMNS = (
+    "image", "width", "height", "format", "scheme", "rows", "cols", "views", "tokens",
+    "cross_attention_tokens", "exact", "over_budget", "problem",
+)  # fmt: skip
+
+
+def survey_text(
+    survey: Survey, rows: Iterable[ImageRow], *, budget: int | None, width: int | None
+) -> Text:
+    """Return what people want to know, whatever the number of images and schemes."""
+    kept = _Kept(budget)
+    for row in rows:
+        kept.add(row)
+    text = Text()
+    if len(survey.schemes) == 1:
+        text.append_text(_one_scheme(survey, kept, width))
+    elif survey.num_images == 1 and survey.num_readable == 1:
+        text.append_text(_one_image(survey, kept.first[0], budget, width))
+    else:
+        text.append_text(_many(survey, budget, width))
+    text.append_text(_budget_lines(survey, kept))
+    text.append_text(_failure_lines(survey, kept))
+    return text.append_text(_notes(survey.schemes))
+
+
+class _Kept:
+    """The rows that are shown one by one, of however many."""
+
+    def __init__(self, budget: int | None) -> None:
+        self.budget = budget
+        self.first: list[ImageRow] = []
+        self.last: deque[ImageRow] = deque(maxlen=NUM_LAST)
+        self.num_readable = 0
+        self.failed: list[tuple[str, str]] = []
+        self.over: list[tuple[str, int]] = []
+
+    def add(self, row: ImageRow) -> None:
+        if row.failure is not None:
+            self._name(self.failed, (row.source, f"{row.failure} ({row.failure.reason})"))
+            return
+        self.num_readable += 1
+        (self.first if len(self.first) < NUM_FIRST else self.last).append(row)
+        if self.budget is not None:
+            for position, over in enumerate(row.over_budget(self.budget)):
+                if over:
+                    self._name(self.over, (row.source, position))
+
+    @staticmethod
+    def _name(names: list[Any], entry: Any) -> None:
+        if len(names) < MAX_NAMED:
+            names.append(entry)
+
+    @property
+    def num_hidden(self) -> int:
+        return self.num_readable - len(self.first) - len(self.last)
+
+
+def _one_scheme(survey: Survey, kept: _Kept, width: int | None) -> Text:
+    """Return a row for every image, or the first and the last, and how tokens are spread."""
+    scheme, total = survey.schemes[0], survey.totals[0]
+    text = Text(f"{scheme.name}", "bold").append(f"  {options_text(scheme)}\n\n", "dim")
+    columns = [
+        Column("image", "left", shrinks=True),
+        Column("size"),
+        Column("grid"),
+        Column("views"),
+        Column("tokens"),
+    ]
+    if kept.budget is not None:
+        columns.append(Column("over", style="red"))
+    rows: list[list[str]] = [_image_cells(row, scheme, kept.budget) for row in kept.first]
+    if kept.num_hidden:
+        rows.append([f"... {kept.num_hidden:,} more ..."])
+    rows += [_image_cells(row, scheme, kept.budget) for row in kept.last]
+    spread = total.tokens.spread()
+    totals = [
+        plural(kept.num_readable, "image"),
+        "",
+        "",
+        f"{total.num_views:,}",
+        _tokens(spread.total if spread else 0, scheme),
+    ]
+    totals += [""] * (len(columns) - len(totals))
+    text.append_text(table(columns, rows, totals=totals, width=width))
+    if spread is not None and spread.num_values > 1:
+        text.append(
+            f"\ntokens an image: min {spread.minimum:,}, median {spread.median:,}, "
+            f"p95 {spread.p95:,}, max {spread.maximum:,}, mean {spread.mean:,.1f}\n"
+        )
+    return text
+
+
+def _image_cells(row: ImageRow, scheme: Scheme, budget: int | None) -> list[str]:
+    assert row.header is not None
+    cut = row.cuts[0]
+    cells = [printable(row.source), str(row.header.size)]
+    if cut.problem:
+        cells += ["-", "-", "cannot be cut"]
+    else:
+        cells += [str(cut.grid or "-"), f"{cut.num_views:,}", _tokens(cut.num_tokens, scheme)]
+    if budget is not None:
+        over = row.over_budget(budget)[0]
+        cells.append(f"+{cut.num_tokens - budget:,}" if over else "")
+    return cells
+
+
+def _one_image(survey: Survey, row: ImageRow, budget: int | None, width: int | None) -> Text:
+    """Return a row for every scheme."""
+    assert row.header is not None
+    facts = f"  {row.header.size}  {row.header.format} {row.header.mode}\n\n"
+    text = Text(printable(row.source), "bold").append(facts, "dim")
+    columns = [
+        Column("scheme", "left"),
+        Column("grid"),
+        Column("views"),
+        Column("tokens"),
+        Column("source", "left", style="dim", shrinks=True),
+    ]
+    rows = []
+    for scheme, cut, over in zip(survey.schemes, row.cuts, row.over_budget(budget), strict=True):
+        source = find_row(scheme.name).source
+        if cut.problem:
+            rows.append([scheme.name, "-", "-", "-", f"cannot be cut: {cut.problem}"])
+            continue
+        if cut.num_cross_attention_tokens:
+            source = f"+ {cut.num_cross_attention_tokens:,} by cross-attention; {source}"
+        rows.append(
+            [
+                scheme.name,
+                str(cut.grid or "-"),
+                f"{cut.num_views:,}",
+                _tokens(cut.num_tokens, scheme),
+                f"OVER BUDGET; {source}" if over else source,
+            ]
+        )
+    return text.append_text(table(columns, rows, width=width))
+
+
+def _many(survey: Survey, budget: int | None, width: int | None) -> Text:
+    """Return a row for every scheme: totals and how tokens are spread over the images."""
+    text = Text(plural(survey.num_readable, "image"), "bold").append(" under ")
+    text.append(f"{len(survey.schemes)} schemes: tokens an image, and in all\n\n")
+    columns = [
+        Column("scheme", "left", shrinks=True),
+        *(Column(name) for name in ("min", "median", "p95", "max", "views", "tokens")),
+    ]
+    if budget is not None:
+        columns.append(Column("over", style="red"))
+    rows = []
+    for scheme, total in zip(survey.schemes, survey.totals, strict=True):
+        spread = total.tokens.spread()
+        if spread is None:
+            rows.append([scheme.name, *["-"] * (len(columns) - 1)])
+            continue
+        numbers = (spread.minimum, spread.median, spread.p95, spread.maximum, total.num_views)
+        cells = [scheme.name, *(f"{number:,}" for number in numbers)]
+        cells.append(_tokens(spread.total, scheme))
+        if budget is not None:
+            cells.append(f"{total.tokens.num_above(budget):,}")
+        rows.append(cells)
+    text.append_text(table(columns, rows, width=width))
+    for scheme, total in zip(survey.schemes, survey.totals, strict=True):
+        if total.num_uncut:
+            text.append(f"{plural(total.num_uncut, 'image')} cannot be cut by {scheme.name}\n")
+    return text
+
+
+def _budget_lines(survey: Survey, kept: _Kept) -> Text:
+    """Return which images take more tokens than they may."""
+    text = Text()
+    if kept.budget is None or survey.num_readable == 1:
+        return text
+    for position, (scheme, total) in enumerate(zip(survey.schemes, survey.totals, strict=True)):
+        num_over = total.tokens.num_above(kept.budget)
+        line = f"{plural(num_over, 'image')} over {kept.budget:,} tokens under {scheme.name}"
+        names = [printable(name) for name, which in kept.over if which == position]
+        if len(survey.schemes) > 1:
+            if num_over:
+                text.append(f"\n{line}: {', '.join(names[:5])}", "red")
+                text.append(f" and {num_over - 5:,} more" if num_over > 5 else "")
+            continue
+        text.append(f"\n{line}{':' if names else ''}\n", "bold red" if num_over else "bold")
+        for name in names:
+            text.append(f"  {name}\n")
+        if num_over > len(names):
+            text.append(f"  and {num_over - len(names):,} more: --csv names all\n", "dim")
+    return text.append("\n") if text and len(survey.schemes) > 1 else text
+
+
+def _failure_lines(survey: Survey, kept: _Kept) -> Text:
+    """Return what could not be read, and why: a line each."""
+    text = Text()
+    num_failed = sum(survey.failures_by_reason.values())
+    if num_failed:
+        reasons = ", ".join(
+            f"{count:,} {reason}" for reason, count in survey.failures_by_reason.most_common()
+        )
+        text.append(f"\n{num_failed:,} unreadable: {reasons}\n", "bold")
+        for source, why in kept.failed:
+            text.append(f"  {printable(source)}: {printable(why)}\n")
+        if num_failed > len(kept.failed):
+            text.append(f"  and {num_failed - len(kept.failed):,} more: --csv names all\n", "dim")
+    if len(survey.schemes) == 1:
+        for row in (*kept.first, *kept.last):
+            if row.cuts[0].problem:
+                text.append(f"  {printable(row.source)}: {printable(row.cuts[0].problem)}\n")
+    return text
+
+
+def _notes(schemes: Sequence[Scheme]) -> Text:
+    """Return the sources of estimates, every source once, and remarks on exact counts."""
+    by_note: dict[tuple[bool, str], list[str]] = {}
+    for scheme in schemes:
+        if scheme.note:
+            by_note.setdefault((scheme.exact, scheme.note), []).append(scheme.name)
+    text = Text("\n" if by_note else "")
+    for (exact, note), names in by_note.items():
+        text.append(f"{'' if exact else '~ '}{', '.join(names)}: {note}\n", "dim")
+    return text
+
+
+def _tokens(num_tokens: int, scheme: Scheme) -> str:
+    return f"{num_tokens:,}" if scheme.exact else f"~{num_tokens:,}"
+
+
+def options_text(scheme: Scheme) -> str:
+    """Return a scheme's options in force as flags: `--tile-size 336 --max-tiles 6 --thumbnail`."""
+    parts = []
+    for name, value in scheme.options.given().items():
+        flag = name.removesuffix("_px").replace("_", "-")
+        if isinstance(value, bool):
+            parts.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            parts.append(f"--{flag} {value}")
+    return " ".join(parts)
+
+
+def survey_csv(survey: Survey, rows: Iterable[ImageRow], budget: int | None) -> Iterator[str]:
+    """Yield a CSV file line by line: one for every image and scheme."""
+    yield _csv_line(CSV_COLUMNS)
+    for row in rows:
+        name = printable(row.source)
+        if row.header is None:
+            problem = f"{row.failure} ({row.failure.reason})" if row.failure else ""
+            yield _csv_line((name, *[""] * (len(CSV_COLUMNS) - 2), problem))
+            continue
+        start = (name, row.header.size.width, row.header.size.height, row.header.format)
+        overs = row.over_budget(budget)
+        for scheme, cut, over in zip(survey.schemes, row.cuts, overs, strict=True):
+            if cut.problem:
+                yield _csv_line((*start, scheme.name, *[""] * 7, cut.problem))
+                continue
+            yield _csv_line(
+                (
+                    *start,
+                    scheme.name,
+                    "" if cut.grid is None else cut.grid.rows,
+                    "" if cut.grid is None else cut.grid.cols,
+                    cut.num_views,
+                    cut.num_tokens,
+                    cut.num_cross_attention_tokens,
+                    "yes" if scheme.exact else "no",
+                    "" if budget is None else "yes" if over else "no",
+                    "",
+                )
+            )
+
+
+def _csv_line(cells: Sequence[object]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue()
+
+
+def survey_json(
+    survey: Survey, rows: Iterable[ImageRow], budget: int | None, *, with_plans: bool
+) -> Iterator[str]:
+    """Yield one JSON object in pieces, an image a line, so that it need not fit in memory."""
+    schemes = [
+        {
+            "name": scheme.name,
+            "exact": scheme.exact,
+            "source": find_row(scheme.name).source,
+            "note": scheme.note,
+            "options": scheme.options.given(),
+        }
+        for scheme in survey.schemes
+    ]
+    yield f'{{"kind": "images",\n"schemes": {_dump(schemes)},\n"images": ['
+    separator = "\n"
+    for row in rows:
+        yield separator + _dump(row_json(row, survey.schemes, budget, with_plan=with_plans))
+        separator = ",\n"
+    yield f'\n],\n"totals": {_dump(totals_json(survey, budget))}}}\n'
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,176 @@
+"""What shards of indices will decode to: read once before anything is written.
+
+In: shards. Out: for every sample what it becomes and what that is called, and a digest of all of
+it. A damaged shard is found here, before the first image. Knows nothing of models.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from vtok.errors import InputError, ShardError
+from vtok.io.files import sha256_file
+from vtok.pipelines.names import Origin, output_stems
+from vtok.pipelines.restore import can_stitch, plan_of, shown_region
+from vtok.records import Size
+from vtok.resolution import Box, Plan
+from vtok.shards.header import ShardHeader
+from vtok.shards.reader import Shard
+from vtok.shards.samples import Sample
+from vtok.shards.shardset import ShardSet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One image file to be written.
+
+    Attributes:
+        file: Its path inside the output folder.
+        view: The view that it shows; None for all of them, stitched.
+    """
+
+    file: PurePosixPath
+    view: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """What one sample becomes.
+
+    Attributes:
+        origin: Its key and source.
+        pictures: One, or one for each view where views cannot be stitched.
+        size: Of the original, as its plan says.
+        region: The part of the original that a stitched picture shows.
+    """
+
+    origin: Origin
+    pictures: tuple[Picture, ...]
+    size: Size | None = None
+    region: Box | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """Everything that is to be decoded.
+
+    Attributes:
+        header: What the first shard says of itself; the others are of the same model.
+        shards: Each with what its samples become, in order.
+        sha256: Digest of the shards' samples.
+    """
+
+    header: ShardHeader
+    shards: tuple[tuple[Shard, tuple[Decoded, ...]], ...]
+    sha256: str
+
+    @property
+    def decoded(self) -> Iterator[Decoded]:
+        """What all samples become, in order."""
+        return itertools.chain.from_iterable(each for _, each in self.shards)
+
+    @property
+    def num_samples(self) -> int:
+        """Samples to be decoded."""
+        return sum(len(each) for _, each in self.shards)
+
+
+@dataclass(slots=True)
+class _Seen:
+    origin: Origin
+    views: tuple[str, ...]
+    is_stitched: bool
+    size: Size | None
+    region: Box | None
+
+
+def survey(shards: ShardSet, limit: int | None, ending: str) -> Survey:
+    """Read shards once, to the first `limit` samples.
+
+    Args:
+        shards: Of indices.
+        limit: Most samples; None for all.
+        ending: Of the image files.
+
+    Raises:
+        ShardError: a shard is damaged, or holds something else.
+        InputError: there is nothing in them.
+    """
+    header = shards.header
+    if header.kind != "indices":
+        raise ShardError(f"{shards.shards[0].path} holds {header.kind}, not indices to decode")
+    digest = hashlib.sha256()
+    seen: list[tuple[Shard, list[_Seen]]] = []
+    left = limit
+    for shard in shards.shards:
+        if (shard.header.kind, shard.header.model) != (header.kind, header.model):
+            raise ShardError(f"{shard.path}: is of another model than {shards.shards[0].path}")
+        samples = [_see(sample) for sample in itertools.islice(shard, left)]
+        digest.update((shard.commit.sha256 if shard.commit else sha256_file(shard.path)).encode())
+        seen.append((shard, samples))
+        left = None if left is None else left - len(samples)
+        if left == 0:
+            break
+    if not any(samples for _, samples in seen):
+        raise InputError(f"there are no samples in {shards.shards[0].path.parent}")
+    found = Survey(header=header, shards=_named(seen, ending), sha256=digest.hexdigest())
+    files = [str(picture.file) for each in found.decoded for picture in each.pictures]
+    if len(set(files)) != len(files):
+        raise ShardError(
+            f"{shards.shards[0].path.parent}: two views would get the same file's name"
+        )
+    return found
+
+
+def ordered_views(sample: Sample, plan: Plan | None) -> tuple[str, ...]:
+    """Return the names of a sample's views in the plan's order, or their own without one.
+
+    Raises:
+        ShardError: they are not the plan's, or there are none.
+    """
+    names = tuple(sample.indices) if plan is None else tuple(view.name for view in plan.views)
+    if not names or set(names) != set(sample.indices):
+        raise ShardError(
+            f"sample {sample.key!r} has views {', '.join(sample.indices) or 'none'}, "
+            f"and its plan {', '.join(names) or 'none'}"
+        )
+    return names
+
+
+def _see(sample: Sample) -> _Seen:
+    plan = plan_of(sample.meta, sample.key)
+    views = ordered_views(sample, plan)
+    source = sample.meta.get("source")
+    is_stitched = len(views) == 1 if plan is None else can_stitch(plan)
+    return _Seen(
+        origin=Origin(sample.key, source if isinstance(source, str) else None),
+        views=views,
+        is_stitched=is_stitched,
+        size=plan.size if plan else None,
+        region=shown_region(plan, sample.key) if plan and is_stitched else None,
+    )
+
+
+def _named(
+    seen: list[tuple[Shard, list[_Seen]]], ending: str
+) -> tuple[tuple[Shard, tuple[Decoded, ...]], ...]:
+    origins = [each.origin for _, samples in seen for each in samples]
+    stems = iter(output_stems(origins))
+    return tuple(
+        (shard, tuple(_decoded(each, next(stems), ending) for each in samples))
+        for shard, samples in seen
+    )
+
+
+def _decoded(seen: _Seen, stem: PurePosixPath, ending: str) -> Decoded:
+    pictures: tuple[Picture, ...]
+    if seen.is_stitched:
+        pictures = (Picture(file=stem.with_name(f"{stem.name}.{ending}"), view=None),)
+    else:
+        pictures = tuple(
+            Picture(file=stem.with_name(f"{stem.name}.{view}.{ending}"), view=view)
+            for view in seen.views
+        )
+    return Decoded(origin=seen.origin, pictures=pictures, size=seen.size, region=seen.region)
