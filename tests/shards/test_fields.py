@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from vtok.errors import FeatureOverflowError, NonFiniteError, ShardError
 from vtok.shards.fields import (
+    all_finite,
     check_indices,
     decode_features,
     decode_indices,
@@ -95,6 +96,28 @@ def test_features_that_are_not_finite_are_refused(dtype: str, bad: float) -> Non
         encode_features(features, dtype)  # type: ignore[arg-type]
     with pytest.raises(ShardError, match="NaN or infinite"):
         decode_features(encode_npy(features.astype(dtype)))
+
+
+@given(data=st.data(), dtype=st.sampled_from(["float16", "float32", "float64"]))
+def test_finiteness_is_that_of_numpy(data: st.DataObject, dtype: str) -> None:
+    bits = 8 * np.dtype(dtype).itemsize
+    patterns = data.draw(st.lists(st.integers(0, 2**bits - 1), min_size=1, max_size=3))
+    array = np.array(patterns, f"u{bits // 8}").view(dtype)
+    assert all_finite(array) == np.isfinite(array).all()
+
+
+@pytest.mark.parametrize("pattern", [0x7BFF, 0x7C00, 0x7C01, 0x7FFF, 0xFBFF, 0xFC00, 0xFFFF, 0])
+def test_finiteness_at_the_edges(pattern: int) -> None:
+    array = np.array([0x3C00, pattern, 0xBC00], np.uint16).view(np.float16)
+    assert all_finite(array) == np.isfinite(array).all()
+    wide = np.array([0, pattern << 16 | pattern << 1 & 0xFFFF], np.uint32).view(np.float32)
+    assert all_finite(wide) == np.isfinite(wide).all()
+
+
+def test_only_floats_are_features() -> None:
+    for array in (np.zeros((2, 2), np.int64), np.zeros((0, 4), np.float32)):
+        with pytest.raises(ShardError, match="expected floats"):
+            encode_features(array, "float16")
 
 
 def test_float16_overflow_is_named() -> None:

@@ -12,6 +12,7 @@ from vtok.shards.keys import (
     check_keys,
     path_to_text,
     sample_key,
+    sample_keys,
     split_member,
     text_to_path,
 )
@@ -25,6 +26,13 @@ def test_keys_of_our_own_are_twelve_digits() -> None:
     for bad in (-1, 10**12):
         with pytest.raises(ValueError, match="sample index"):
             sample_key(bad)
+
+
+def test_many_keys_at_once_are_the_same_keys() -> None:
+    for indices in (range(0), range(7), range(10**12 - 3, 10**12), range(9, 0, -2)):
+        assert sample_keys(indices) == [sample_key(i) for i in indices]
+    with pytest.raises(ValueError, match="sample index"):
+        sample_keys(range(10**12 - 3, 10**12 + 1))
 
 
 @given(key=KEY_TEXT, field=st.text("abz019._-A", max_size=12))

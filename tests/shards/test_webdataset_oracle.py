@@ -103,3 +103,11 @@ def test_keys_with_folders_are_kept(tmp_path: Path) -> None:
     (sample,) = dataset(tmp_path / "x.tar")
     assert sample["__key__"] == "n01/v1.5/7"
     assert sample["txt"] == b"x"
+
+
+def test_any_keys_in_blocks(tmp_path: Path) -> None:
+    keys = ["a", 'say "x"', "é, ü", "n01/7", "0_-", "{[,]}"]
+    samples = [Sample(key=key, indices={"whole": np.zeros((1, 1), np.int64)}) for key in keys]
+    write_shard(tmp_path / "x.tar", index_header("block"), samples)
+    (block,) = dataset(tmp_path / "x.tar").decode()
+    assert block["keys.json"] == keys

@@ -33,6 +33,7 @@ FeatureDtype = Literal["float16", "float32"]
 IndexArray = npt.NDArray[np.integer[Any]]
 FeatureArray = npt.NDArray[np.floating[Any]]
 
+_UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 _LARGEST_FLOAT16 = 65504.0
 _ENCODER = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
@@ -59,6 +60,7 @@ def split_field(field: str) -> tuple[str, str] | None:
     return None
 
 
+@lru_cache(maxsize=256)
 def index_dtype(codebook_size: int) -> np.dtype[np.unsignedinteger[Any]]:
     """Return the smallest unsigned dtype that holds every index below `codebook_size`.
 
@@ -93,10 +95,12 @@ def check_indices(indices: IndexArray, codebook_size: int, *, where: str = "indi
             f"{where}: expected integers, got {indices.dtype} of shape {indices.shape}"
         )
     # As unsigned numbers, negative ones are the largest: one comparison finds both kinds of fault.
-    num_bytes = indices.dtype.itemsize
-    unsigned = indices.view(f"u{num_bytes}") if kind == "i" else indices
-    limit = min(codebook_size, 1 << (8 * num_bytes - 1)) if kind == "i" else codebook_size
-    if int(np.maximum.reduce(unsigned, axis=None)) >= limit:
+    unsigned, limit = indices, codebook_size
+    if kind == "i":
+        num_bytes = indices.dtype.itemsize
+        unsigned = indices.view(_UNSIGNED[num_bytes])
+        limit = min(codebook_size, 1 << (8 * num_bytes - 1))
+    if unsigned.item(unsigned.argmax()) >= limit:  # a third of the time of max()
         first = indices[unsigned >= limit].flat[0]
         raise ShardError(f"{where}: index {first} is outside the codebook of {codebook_size}")
 
@@ -128,7 +132,10 @@ def narrow_features(features: FeatureArray, dtype: FeatureDtype) -> FeatureArray
     Raises:
         NonFiniteError: a feature is NaN or infinite.
         FeatureOverflowError: a feature is finite but too large for float16.
+        ShardError: the array is empty or not of floats.
     """
+    if features.dtype.kind != "f" or not features.size:
+        raise ShardError(f"features: expected floats, got {features.dtype} of {features.shape}")
     with np.errstate(over="ignore"):
         stored = features.astype(dtype, copy=False)
     if not all_finite(stored):
@@ -143,10 +150,17 @@ def narrow_features(features: FeatureArray, dtype: FeatureDtype) -> FeatureArray
 
 
 def all_finite(array: FeatureArray) -> bool:
-    """Tell whether no element is NaN or infinite."""
-    if array.dtype == np.float16:  # the exponent is all ones for NaN and infinity alone
-        return bool(np.bitwise_and(array.view(np.uint16), 0x7FFF).max(initial=0) < 0x7C00)
-    return bool(np.isfinite(array).all())
+    """Tell whether no element is NaN or infinite, without a copy of the array."""
+    bits = array.dtype.itemsize * 8
+    if bits > 32:
+        return bool(np.isfinite(array).all())
+    # NaN and infinity are the numbers whose exponent is all ones: the largest bit patterns of
+    # either sign. Read as signed integers, only those without the sign bit can be large.
+    infinity = 0x7C00 if bits == 16 else 0x7F800000
+    signed, unsigned = array.view(f"i{bits // 8}"), array.view(f"u{bits // 8}")
+    return bool(
+        signed.max(initial=0) < infinity and unsigned.max(initial=0) < infinity | 1 << (bits - 1)
+    )
 
 
 def _count(features: FeatureArray) -> str:

@@ -36,6 +36,19 @@ def sample_key(index: int) -> str:
     return f"{index:0{KEY_DIGITS}d}"
 
 
+def sample_keys(indices: range) -> list[str]:
+    """Return the keys of the samples at these positions; many at once, a quarter of the time.
+
+    Raises:
+        ValueError: as `sample_key` does, for either end of the range.
+    """
+    if not indices:
+        return []
+    sample_key(indices[0])
+    sample_key(indices[-1])
+    return (f"%0{KEY_DIGITS}d " * len(indices) % tuple(indices)).split()
+
+
 def check_key(key: str) -> str:
     """Return the key if plain webdataset would give exactly it back.
 
@@ -62,7 +75,8 @@ def check_keys(keys: Sequence[str]) -> None:
     """
     joined = "".join(keys)
     lengths = set(map(len, keys))
-    if joined.isalnum() and joined.isascii() and 0 not in lengths and max(lengths) <= MAX_KEY_BYTES:
+    simple = joined.isascii() and joined.encode().isalnum()  # bytes: no look-up in Unicode's tables
+    if simple and 0 not in lengths and max(lengths) <= MAX_KEY_BYTES:
         return
     for key in keys:
         check_key(key)

@@ -193,7 +193,7 @@ class BlockLayout:
     def _flush(self) -> list[NamedBytes]:
         if not self._keys:
             return []
-        fields = [(KEYS_FIELD, encode_json(self._keys))]
+        fields = [(KEYS_FIELD, _encode_keys(self._keys))]
         for name, chunks in self._arrays.items():
             stacked = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
             fields.append((name, encode_npy(stacked)))
@@ -229,3 +229,11 @@ def _text(name: str, data: bytes) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         raise ShardError(f"sidecar {name!r} is not UTF-8 text: blocks hold no other") from error
+
+
+def _encode_keys(keys: Sequence[str]) -> bytes:
+    """Return the canonical JSON of checked keys: nothing but a quote in them needs escaping."""
+    text = '","'.join(keys)
+    if text.count('"') == 2 * (len(keys) - 1):
+        return f'["{text}"]'.encode()
+    return encode_json(keys)

@@ -36,7 +36,8 @@ def encode_npy(array: npt.NDArray[np.generic]) -> bytes:
     Raises:
         ValueError: another dtype, more than `MAX_DIMENSIONS` dimensions, or no elements.
     """
-    return npy_header(array.shape, array.dtype) + array.tobytes()
+    content = np.ascontiguousarray(array).data  # joined without another copy on the way
+    return b"".join((npy_header(array.shape, array.dtype), content))
 
 
 @lru_cache(maxsize=4096)

@@ -27,6 +27,7 @@ from vtok.shards.samples import Sample
 from vtok.shards.ustar import END_OF_ARCHIVE, member_header, padding
 
 _BUFFER_BYTES = 1 << 20
+_LARGE_BYTES = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +167,10 @@ class ShardWriter:
             self._flush()
 
     def _flush(self) -> None:
-        self._file.write(b"".join(self._chunks))
+        if self._num_buffered > len(self._chunks) * _LARGE_BYTES:
+            for chunk in self._chunks:  # large contents: joining them would cost a copy
+                self._file.write(chunk)
+        else:
+            self._file.write(b"".join(self._chunks))
         self._chunks.clear()
         self._num_buffered = 0
