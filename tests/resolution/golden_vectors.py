@@ -71,6 +71,7 @@ def scheme_of(configuration: str) -> Scheme:
     return resolve(name, options)
 
 
+@lru_cache(maxsize=4)
 def picture(width: int, height: int) -> Image.Image:
     """The image whose views were recorded: two ramps and a pattern."""
     x = np.arange(width, dtype=np.int64)[None, :]

@@ -153,12 +153,12 @@ class Plan:
     @property
     def num_tokens(self) -> int:
         """Positions that the image takes in the language model's sequence, separators included."""
-        return sum(
-            segment.times * run.num_tokens
-            for segment in self.segments
-            for run in segment.runs
-            if run.kind != "cross-attention"
-        )
+        total = 0
+        for runs, times in self.segments:
+            for run in runs:
+                if run.kind != "cross-attention":
+                    total += times * run.num_tokens
+        return total
 
     @property
     def num_image_tokens(self) -> int:

@@ -15,6 +15,7 @@ from vtok.resolution.policies.cutters import Cut
 from vtok.resolution.policies.layouts import Mark
 
 
+@lru_cache(maxsize=16384)
 def rows_of(token: str, grid: Grid, row_end: str, view: int | None = None) -> Segment:
     """Return a segment of a grid's rows, each closed by a vector of its own."""
     return Segment((Run(token, grid.cols, "image", view), Run(row_end, 1, "image")), grid.rows)

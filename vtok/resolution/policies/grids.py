@@ -49,24 +49,6 @@ def grids_by_cells(max_tiles: int, min_tiles: int = 1) -> tuple[Grid, ...]:
     )
 
 
-@lru_cache(maxsize=16)
-def grids_by_factors(max_tiles: int) -> tuple[Grid, ...]:
-    """Return all grids fewest cells first, equal counts in Llama 4's order of aspect ratios.
-
-    That order groups equal ratios, the groups in the order in which they first appear when
-    counts are walked down from max_tiles and the factors of each count up.
-    """
-    groups: dict[float, list[Grid]] = {}
-    for count in range(max_tiles, 0, -1):
-        for rows in range(1, count + 1):
-            if count % rows == 0:
-                cols = count // rows
-                groups.setdefault(rows / cols, []).append(Grid(rows=rows, cols=cols))
-    return tuple(
-        sorted((grid for group in groups.values() for grid in group), key=lambda g: g.num_cells)
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class OnlyAbove:
     """Another policy, for images whose long side exceeds a limit; the others stay whole."""

@@ -227,20 +227,25 @@ class PanAndScanText:
 
     def sequence(self, size: Size, cut: Cut) -> tuple[Segment, ...]:
         """Return one segment."""
-        if len(cut.views) == 1:
-            return (Segment((_text("\n\n"), *self._view(cut, 0), _text("\n\n"))),)
-        runs = [_text("Here is the original image \n\n"), *self._view(cut, 0)]
-        runs.append(_text("\n\n and here are some crops to help you see better \n\n"))
-        for index in range(1, len(cut.views)):
-            if index > 1:
-                runs.append(_text("\n\n \n\n"))
-            runs += self._view(cut, index)
-        runs.append(_text("\n\n"))
-        return (Segment(tuple(runs)),)
+        return _pan_and_scan(self, len(cut.views), cut.views[0].num_tokens)
 
-    def _view(self, cut: Cut, index: int) -> tuple[Run, Run, Run]:
-        vectors = Run(self.token, cut.views[index].num_tokens, "image", index)
-        return Mark(self.start).run(), vectors, Mark(self.end).run()
+
+@lru_cache(maxsize=64)
+def _pan_and_scan(layout: PanAndScanText, num_views: int, num_tokens: int) -> tuple[Segment, ...]:
+    def view(index: int) -> tuple[Run, Run, Run]:
+        vectors = Run(layout.token, num_tokens, "image", index)
+        return Mark(layout.start).run(), vectors, Mark(layout.end).run()
+
+    if num_views == 1:
+        return (Segment((_text("\n\n"), *view(0), _text("\n\n"))),)
+    runs = [_text("Here is the original image \n\n"), *view(0)]
+    runs.append(_text("\n\n and here are some crops to help you see better \n\n"))
+    for index in range(1, num_views):
+        if index > 1:
+            runs.append(_text("\n\n \n\n"))
+        runs += view(index)
+    runs.append(_text("\n\n"))
+    return (Segment(tuple(runs)),)
 
 
 def _text(text: str) -> Run:

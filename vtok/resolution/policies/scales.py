@@ -6,6 +6,7 @@ rules, ties are decided by the order of the candidates.
 
 import math
 import struct
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -74,52 +75,49 @@ class BestResolution:
 class LeastUpscale:
     """The grid that enlarges the image least; where all reduce it, the one that reduces least.
 
+    The scale of a grid is the smaller of its two sides' scales. The published rules try every
+    grid and give ties to the smallest; since both scales only grow with rows and columns, the
+    answer is the fewest rows and the fewest columns that reach the winning scale.
+
     Sources: transformers `mllama`, `llama4`, `cohere2_vision`; allenai/molmo and `molmo2`.
 
     Attributes:
-        grids: The candidates; of equal scales the first wins.
+        max_tiles: Most tiles.
         tile_px: Side that one more tile adds to the canvas.
         margin_px: Taken off both of the image's sides first (what overlapping tiles repeat).
         single_precision: Whether the published rule compares in single precision.
     """
 
-    grids: tuple[Grid, ...]
+    max_tiles: int
     tile_px: int
     margin_px: int = 0
     single_precision: bool = False
-    _candidates: tuple[tuple[int, int, Grid], ...] = field(init=False, repr=False, compare=False)
-    _lengths_px: tuple[int, ...] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        candidates = tuple((grid.rows, grid.cols, grid) for grid in self.grids)
-        most = max(max(grid.rows, grid.cols) for grid in self.grids)
-        lengths_px = tuple(count * self.tile_px for count in range(most + 1))
-        object.__setattr__(self, "_candidates", candidates)
-        object.__setattr__(self, "_lengths_px", lengths_px)
 
     def choose(self, size: Size) -> Grid:
         """Return the best grid."""
-        scales_x = self._scales(size.width - self.margin_px)
-        scales_y = self._scales(size.height - self.margin_px)
-        up_scale, down_scale = math.inf, -math.inf
-        up: Grid | None = None
-        down = self.grids[0]
-        for rows, cols, grid in self._candidates:
-            scale_x, scale_y = scales_x[cols], scales_y[rows]
-            scale = scale_x if scale_x < scale_y else scale_y
-            if scale >= 1:
-                if scale < up_scale:
-                    up_scale, up = scale, grid
-            elif scale > down_scale:
-                down_scale, down = scale, grid
-        # Where the margin uses up both sides every scale is infinite: then the first grid.
-        return up or down
+        height, width = size.height - self.margin_px, size.width - self.margin_px
+        if height < 0 or width < 0:
+            # The published scales turn negative here, and the first grid is the least negative.
+            return Grid(rows=1, cols=1)
+        scales_x, scales_y = self._scales(width), self._scales(height)
+        cols, rows = bisect_left(scales_x, 1.0), bisect_left(scales_y, 1.0)
+        most = self.max_tiles
+        if rows * cols > most:
+            best = 0.0
+            for count in range(1, most + 1):
+                scale_x, scale_y = scales_x[most // count], scales_y[count]
+                scale = scale_x if scale_x < scale_y else scale_y
+                if scale > best:
+                    best = scale
+            cols, rows = bisect_left(scales_x, best), bisect_left(scales_y, best)
+        return Grid(rows=rows, cols=cols)
 
     def _scales(self, side: int) -> Sequence[float]:
-        """Return the scale along one side for 0, 1, 2, ... tiles."""
+        """Return the scale along one side for 0, 1, 2, ... tiles, ascending."""
         if side == 0:
-            return [math.inf] * len(self._lengths_px)
-        scales = [length / side for length in self._lengths_px]
+            return [0.0] + [math.inf] * self.max_tiles
+        tile = self.tile_px
+        scales = [length / side for length in range(0, (self.max_tiles + 1) * tile, tile)]
         if not self.single_precision:
             return scales
         format_ = f"{len(scales)}f"

@@ -16,12 +16,7 @@ from vtok.resolution.policies.fits import (
     SingleCentred,
     SquashFit,
 )
-from vtok.resolution.policies.grids import (
-    CeilTiles,
-    LargestFitting,
-    grids_by_factors,
-    grids_by_rows,
-)
+from vtok.resolution.policies.grids import CeilTiles, LargestFitting
 from vtok.resolution.policies.layouts import CrossAttended, Layout, Mark, Tiled
 from vtok.resolution.policies.placements import Gridded
 from vtok.resolution.policies.scales import BestResolution, LeastUpscale
@@ -78,8 +73,7 @@ def _deepseek_vl2(options: SchemeOptions) -> tuple[Cutter, Layout]:
 
 def _mllama(options: SchemeOptions) -> tuple[Cutter, Layout]:
     tile, max_tiles = known(options.tile_size_px), known(options.max_tiles)
-    by_cells = sorted(grids_by_rows(max_tiles), key=lambda grid: (grid.num_cells, grid.rows))
-    placer = Gridded(LeastUpscale(tuple(by_cells), tile), ClippedFit(tile), tile)
+    placer = Gridded(LeastUpscale(max_tiles, tile), ClippedFit(tile), tile)
     patches = merged(tile, known(options.patch_px))
     layout = CrossAttended("<|image|>", max_tiles)
     return CanvasCutter(placer, patches, class_token=True), layout
@@ -99,7 +93,7 @@ _LLAMA4 = Tiled(
 def _llama4(options: SchemeOptions) -> tuple[Cutter, Layout]:
     tile, max_tiles = known(options.tile_size_px), known(options.max_tiles)
     tokens = merged(tile, known(options.patch_px), 2)
-    grids = LeastUpscale(grids_by_factors(max_tiles), tile, single_precision=True)
+    grids = LeastUpscale(max_tiles, tile, single_precision=True)
     overview = Overview("last", "tiled", "original", tile, tokens, "bilinear")
     return CanvasCutter(Gridded(grids, ClippedFitMixed(tile), tile), tokens, overview), _LLAMA4
 
@@ -142,10 +136,7 @@ def _molmo_tiles(
         tile % patch == 0 and tile > margin,
         f"tile_size_px {tile} must be a multiple of patch_px {patch} and more than {margin}",
     )
-    by_cells = sorted(
-        grids_by_rows(known(options.max_tiles)), key=lambda grid: (grid.num_cells, grid.rows)
-    )
-    grids = LeastUpscale(tuple(by_cells), tile - margin, margin, single_precision=True)
+    grids = LeastUpscale(known(options.max_tiles), tile - margin, margin, single_precision=True)
     per_side = -(-tile // (2 * patch))
     tokens = Grid(rows=per_side, cols=per_side)
     overview = Overview(

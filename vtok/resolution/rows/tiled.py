@@ -9,7 +9,7 @@ from vtok.resolution.policies.covering import FewestCovering
 from vtok.resolution.policies.cutters import CanvasCutter, Cutter, Overview, WholeCutter
 from vtok.resolution.policies.fits import Letterboxed, SquashFit
 from vtok.resolution.policies.frames import Squash
-from vtok.resolution.policies.grids import GridPolicy, OnlyAbove, grids_by_cells
+from vtok.resolution.policies.grids import GridPolicy, OnlyAbove
 from vtok.resolution.policies.layouts import NEWLINE, Layout, Mark, Plain, Tiled
 from vtok.resolution.policies.placements import Gridded, LongSideTiles
 from vtok.resolution.policies.scales import LeastUpscale
@@ -25,7 +25,7 @@ def _closest(options: SchemeOptions) -> GridPolicy:
 
 
 def _least_upscale(options: SchemeOptions) -> GridPolicy:
-    return LeastUpscale(grids_by_cells(known(options.max_tiles)), known(options.tile_size_px))
+    return LeastUpscale(known(options.max_tiles), known(options.tile_size_px))
 
 
 def _covering(options: SchemeOptions) -> GridPolicy:
