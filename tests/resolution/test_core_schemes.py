@@ -118,4 +118,18 @@ def test_names_and_options_are_checked() -> None:
         resolve("closest", SchemeOptions(tile_size_px=330))
     with pytest.raises(UsageError, match="max_tiles must be a whole number"):
         SchemeOptions(max_tiles=0)
+    for impossible in (
+        {"tile_size_px": 1_000_000},
+        {"max_tiles": 20_000},
+        {"overlap_px": -1},
+        {"min_tiles": 4, "max_tiles": 3},
+        {"min_pixels": 10, "max_pixels": 9},
+        {"patch_px": True},
+        {"align": "stretch"},
+    ):
+        with pytest.raises(UsageError) as caught:
+            SchemeOptions(**impossible)  # type: ignore[arg-type]
+        assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match="min_tiles 13 is above max_tiles 12"):
+        resolve("internvl", SchemeOptions(min_tiles=13))
     assert "closest" in scheme_names()

@@ -9,9 +9,10 @@ from vtok.resolution.options import SchemeOptions
 from vtok.resolution.plan import Box, Canvas, Plan, Region, Run, Segment, View
 from vtok.resolution.render import render, stitch
 from vtok.resolution.scheme import Scheme
-from vtok.resolution.schemes import find_row, resolve, scheme_names
+from vtok.resolution.schemes import ROWS, find_row, resolve, scheme_names
 
 __all__ = [
+    "ROWS",
     "Box",
     "Canvas",
     "Plan",

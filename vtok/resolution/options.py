@@ -12,6 +12,10 @@ from vtok.errors import UsageError
 Align = Literal["pad", "crop"]
 T = TypeVar("T")
 
+# Beyond these a plan could not be carried out: larger views fit no memory, more tiles no model.
+_MOST_PX = 65_536
+_MOST = {"max_tiles": 10_000, "min_tiles": 10_000}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemeOptions:
@@ -54,9 +58,7 @@ class SchemeOptions:
                 if value not in ("pad", "crop"):
                     raise UsageError(f"align must be pad or crop, not {value!r}")
             elif name != "thumbnail":
-                least = 0 if name == "overlap_px" else 1
-                if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                    raise UsageError(f"{name} must be a whole number >= {least}, not {value!r}")
+                _check_number(name, value)
         if self.min_tiles and self.max_tiles and self.min_tiles > self.max_tiles:
             raise UsageError(f"min_tiles {self.min_tiles} is above max_tiles {self.max_tiles}")
         if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
@@ -69,6 +71,15 @@ class SchemeOptions:
             for field in fields(self)
             if getattr(self, field.name) is not None
         }
+
+
+def _check_number(name: str, value: object) -> None:
+    least = 0 if name == "overlap_px" else 1
+    most = _MOST.get(name, _MOST_PX if name.endswith("_px") else None)
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UsageError(f"{name} must be a whole number >= {least}, not {value!r}")
+    if most is not None and value > most:
+        raise UsageError(f"{name} must be at most {most}, not {value}")
 
 
 def known(value: T | None) -> T:

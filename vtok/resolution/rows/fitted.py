@@ -183,6 +183,7 @@ ROWS = (
         source="deepseek-ai/DeepSeek-VL2 processing_deepseek_vl_v2.py (up to two images)",
         defaults=SchemeOptions(tile_size_px=384, patch_px=14),
         build=_deepseek_vl2,
+        note="an image that scales to less than half a pixel leaves the canvas blank, as upstream",
         aliases=("deepseek-vl-2",),
     ),
     Row(

@@ -163,6 +163,7 @@ ROWS = (
         source="transformers idefics2 with image splitting",
         defaults=SchemeOptions(long_side_px=980),
         build=_idefics2_split,
+        note="a quarter of no width is a blank view, as in the transformers processor",
     ),
     Row(
         name="minicpm-v",
