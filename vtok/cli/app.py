@@ -22,6 +22,7 @@ from typer.core import TyperGroup
 import vtok
 from vtok.cli.expand import expand
 from vtok.cli.interrupts import Terminated
+from vtok.cli.wording import in_flags
 from vtok.errors import UnknownNameError, VtokError
 
 # Typer has its own copy of click, or click itself in older versions; this is the class in either.
@@ -119,7 +120,7 @@ def errors_as_one_line() -> Iterator[None]:
     try:
         yield
     except VtokError as error:
-        _exit(f"error: {error}", error.exit_code)
+        _exit(f"error: {in_flags(str(error))}", error.exit_code)
     except _ParsingError as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "vtok"

@@ -272,3 +272,43 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", help="Name every image that fails, as it does.")
 ]
+
+# What `inspect` is asked.
+Inspected = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH...",
+        help="Images: whatever the other commands take as INPUT, several if need be. Or shards: an "
+        "output folder, one tar, or name-{000000..000099}.tar.",
+        show_default=False,
+    ),
+]
+Schemes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scheme",
+        metavar="NAME",
+        help="How images would be cut; again for another scheme, or all. [default: closest]",
+    ),
+]
+Budget = Annotated[
+    int | None,
+    typer.Option("--budget", metavar="N", help="Name the images that take more tokens than this."),
+]
+Csv = Annotated[
+    bool, typer.Option("--csv", help="Print a line for every image and scheme on standard output.")
+]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Hash every tar again: finds bytes that changed in place.")
+]
+Show = Annotated[
+    bool,
+    typer.Option(
+        "--show",
+        help="Draw it in the terminal: the cut over the photograph, or the first sample's tokens.",
+    ),
+]
+Save = Annotated[
+    Path | None,
+    typer.Option("--save", metavar="PNG", help="Write the same picture, large, to a file."),
+]

@@ -1,0 +1,22 @@
+"""Every option of a scheme is called by its flag, and nothing else is touched."""
+
+from dataclasses import fields
+
+import pytest
+
+from vtok.cli.wording import in_flags
+from vtok.pipelines.cut import flag
+from vtok.resolution import SchemeOptions
+
+WORDS = {"align", "thumbnail"}
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(SchemeOptions)])
+def test_options_become_flags(name: str) -> None:
+    expected = name if name in WORDS else flag(name)
+    assert in_flags(f"{name} 3 is wrong") == f"{expected} 3 is wrong"
+
+
+def test_other_words_stay() -> None:
+    text = "/data/my_tile_size_px_photos: 3 max_files, configuration.scheme.max_tilesets"
+    assert in_flags(text) == text

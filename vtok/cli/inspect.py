@@ -1,0 +1,164 @@
+"""`vtok inspect`."""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from vtok.cli import options
+from vtok.cli.groups import FreeCutFlags
+from vtok.errors import UsageError
+
+if TYPE_CHECKING:
+    from vtok.pipelines.inspect import InspectConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ManySchemesFlags(FreeCutFlags):
+    """How images would be cut, by any number of schemes."""
+
+    scheme: options.Schemes = None  # type: ignore[assignment]  # one flag, given several times
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFlags:
+    """In which form the answer is given."""
+
+    json: options.Json = False
+    csv: options.Csv = False
+    show: options.Show = False
+    save: options.Save = None
+
+    def __post_init__(self) -> None:
+        """Refuse two forms at once."""
+        if self.json and self.csv:
+            raise UsageError("--json and --csv cannot be had together")
+        if self.show and (self.json or self.csv):
+            raise UsageError("--show draws for people: leave out --json and --csv")
+
+    @property
+    def draws(self) -> bool:
+        """Whether a picture was asked for."""
+        return self.show or self.save is not None
+
+
+def inspect(
+    paths: options.Inspected,
+    cut: ManySchemesFlags,
+    answer: AnswerFlags,
+    budget: options.Budget = None,
+    verify: options.Verify = False,
+) -> None:
+    """Say what images would become, or what shards hold.
+
+    Of images: size, grid, views and tokens under one scheme or many, from their headers alone. Of
+    shards: schema, counts, use of the codebook, failures, health and provenance; the exit code is 3
+    where something is damaged.
+
+    Examples:
+      vtok inspect photos/ --scheme llava-next --budget 2000
+      vtok inspect photo.jpg --scheme all
+      vtok inspect photo.jpg --scheme internvl --max-tiles 12 --show --save cut.png
+      vtok inspect out/ --show
+    """
+    from vtok.pipelines.inspect import InspectConfig, kind_of
+
+    config = InspectConfig(
+        paths=tuple(paths),
+        schemes=tuple(cut.scheme or ()),
+        options=replace(cut, scheme=None).config().options,
+        budget=budget,
+        verify=verify,
+    )
+    if kind_of(config.paths) == "shards":
+        _inspect_shards(config, answer)
+    else:
+        _inspect_images(config, answer)
+
+
+def _inspect_images(config: "InspectConfig", answer: AnswerFlags) -> None:
+    from vtok.pipelines.inspect import choose_schemes
+    from vtok.pipelines.inspect_images import Survey
+
+    if config.verify:
+        raise UsageError("--verify is for shards, and these are images")
+    chosen = choose_schemes(config)
+    if answer.draws:
+        _draw_cut(config, answer)
+        if answer.show:
+            return
+    survey = Survey(chosen.schemes)
+    rows = survey.rows(config.paths)
+    if answer.json:
+        from vtok.pipelines.inspect_images_text import survey_json
+
+        _write(survey_json(survey, rows, config.budget, with_plans=config.is_one_image))
+    elif answer.csv:
+        from vtok.pipelines.inspect_images_text import survey_csv
+
+        _write(survey_csv(survey, rows, config.budget))
+    else:
+        from vtok.pipelines.inspect_images_text import survey_text
+        from vtok.report.terminal import plain_width, terminal
+
+        console = terminal()
+        width = plain_width(console)
+        text = survey_text(survey, rows, budget=config.budget, width=width)
+        if chosen.num_left_out:
+            text.append(f"{chosen.num_left_out} schemes do not have these options\n", "dim")
+        console.print(text, end="", soft_wrap=True)
+    survey.require_one()
+
+
+def _draw_cut(config: "InspectConfig", answer: AnswerFlags) -> None:
+    from vtok.pipelines.inspect import choose_schemes
+    from vtok.pipelines.inspect_pictures import CutPicture, check_png, the_one_image
+    from vtok.report.terminal import terminal
+
+    if answer.save is not None:
+        check_png(answer.save)
+    schemes = choose_schemes(config).schemes
+    picture = CutPicture(the_one_image(config.paths, schemes), schemes[0])
+    if answer.show:
+        console = terminal()
+        console.print(picture.text(console), end="", soft_wrap=True)
+    if answer.save is not None:
+        picture.save(answer.save)
+
+
+def _inspect_shards(config: "InspectConfig", answer: AnswerFlags) -> None:
+    from vtok.pipelines.inspect_shards import inspect_shards
+
+    if config.asks_about_images or answer.csv:
+        raise UsageError(
+            f"{config.paths[0]} holds shards: schemes, their options, --budget and --csv are for "
+            "images"
+        )
+    facts = inspect_shards(config.paths[0], verify=config.verify)
+    if answer.json:
+        import json
+
+        _write([json.dumps(facts.to_json(), ensure_ascii=False, indent=2) + "\n"])
+    else:
+        from vtok.pipelines.inspect_shards_text import shards_text
+        from vtok.report.terminal import plain_width, speaks_unicode, terminal
+
+        console = terminal()
+        ascii_only = not speaks_unicode(console)
+        text = shards_text(facts, width=plain_width(console), ascii_only=ascii_only)
+        console.print(text, end="", soft_wrap=True)
+    if answer.draws and facts.first is not None:
+        from vtok.pipelines.inspect_pictures import save_token_map, token_map_text
+        from vtok.report.terminal import terminal
+
+        if answer.show:
+            console = terminal()
+            console.print(token_map_text(facts, console), end="", soft_wrap=True)
+        if answer.save is not None:
+            save_token_map(facts, answer.save)
+    facts.raise_if_damaged()
+
+
+def _write(pieces: Iterable[str]) -> None:
+    for piece in pieces:
+        sys.stdout.write(piece)

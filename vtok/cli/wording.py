@@ -1,0 +1,15 @@
+"""The library's words in the command line's: `tile_size_px` is `--tile-size` there.
+
+Knows the names of schemes' options, by their form alone.
+"""
+
+import re
+
+_OPTION = re.compile(
+    r"\b(?:(tile_size|patch|long_side|overlap|alignment)_px|((?:min|max)_(?:tiles|tokens|patches|pixels)))\b"
+)
+
+
+def in_flags(message: str) -> str:
+    """Return a message with the names of schemes' options as flags."""
+    return _OPTION.sub(lambda match: "--" + (match[1] or match[2]).replace("_", "-"), message)
