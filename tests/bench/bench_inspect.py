@@ -1,9 +1,9 @@
-"""Images per second that `vtok inspect` reads and plans on one core, beside Pillow's headers alone.
+"""Images per second that `vtok inspect` reads and plans on one core, beside Pillow reading headers.
 
-`python tests/bench/bench_inspect.py`: makes a folder of JPEGs of different sizes, then in turn opens
-each with Pillow (header only) and inspects the folder under a scheme; medians of several passes and
-their ratio. The files are in the page cache for both. Time is the process's own, user and system,
-so that other work on the machine does not count.
+`python tests/bench/bench_inspect.py`: makes a folder of JPEGs of different sizes, then in turn
+opens each with Pillow (header only) and inspects the folder under a scheme; medians of several
+passes and their ratio. The files are in the page cache for both. Time is the process's own, user
+and system, so that other work on the machine does not count.
 """
 
 import argparse

@@ -224,7 +224,8 @@ Workers = Annotated[
     typer.Option(
         "--workers",
         metavar="N",
-        help="Processes that decode images; changes no byte. [default: one a core]",
+        help="Processes that decode images; changes no byte. 0 decodes in this one, where nothing "
+        "guards against a decoder that hangs or crashes. [default: one a core]",
     ),
 ]
 Overwrite = Annotated[

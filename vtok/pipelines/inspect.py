@@ -12,6 +12,7 @@ from typing import Literal
 
 from vtok.errors import ShardError, UsageError
 from vtok.io.files import open_regular
+from vtok.io.sources.item import has_image_extension
 from vtok.io.tar import iter_members
 from vtok.pipelines.config import CutConfig
 from vtok.pipelines.cut import scheme_for
@@ -48,6 +49,16 @@ class InspectConfig:
         """Refuse a budget that no image meets."""
         if self.budget is not None and self.budget < 1:
             raise UsageError(f"--budget must be at least 1, not {self.budget}")
+
+    @property
+    def is_one_image(self) -> bool:
+        """Whether one image file was named, so that there is room for whole plans."""
+        return len(self.paths) == 1 and has_image_extension(self.paths[0])
+
+    @property
+    def asks_about_images(self) -> bool:
+        """Whether something was asked that shards cannot answer."""
+        return bool(self.schemes or self.options.given() or self.budget is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,12 +69,16 @@ class SchemeTotals:
     Attributes:
         tokens: Tokens per image, of those that can be cut.
         num_views: Encoder inputs of all images.
+        num_cross_attention_tokens: Vectors of all images that enter beside the sequence.
         num_uncut: Images that the scheme cannot cut.
+        first_problem: Why it cannot cut the first of them.
     """
 
     tokens: Distribution
     num_views: int = 0
+    num_cross_attention_tokens: int = 0
     num_uncut: int = 0
+    first_problem: str = ""
 
 
 class Survey:
@@ -86,6 +90,7 @@ class Survey:
         self.num_images = 0
         self.failures_by_reason: Counter[str] = Counter()
         self._cuts: dict[Size, tuple[Cut, ...]] = {}
+        self._last_failed: ImageRow | None = None
 
     @property
     def num_readable(self) -> int:
@@ -110,8 +115,11 @@ class Survey:
         Raises:
             InputError: there was none.
         """
-        if not self.num_readable:
-            raise InputError(f"none of {self.num_images} images could be read")
+        if self.num_readable or self._last_failed is None:
+            return
+        if self.num_images == 1:
+            raise InputError(f"{self._last_failed.source}: {self._last_failed.failure}")
+        raise InputError(f"none of {self.num_images} images could be read")
 
     def _row(self, item: SourceItem) -> ImageRow:
         self.num_images += 1
@@ -119,7 +127,8 @@ class Survey:
             header = header_of(item)
         except SampleError as error:
             self.failures_by_reason[error.reason] += 1
-            return ImageRow(item.source, None, failure=error)
+            self._last_failed = ImageRow(item.source, None, failure=error)
+            return self._last_failed
         cuts = self._cuts.get(header.size)
         if cuts is None:
             cuts = tuple(cut_numbers(scheme, header.size) for scheme in self.schemes)
@@ -128,8 +137,10 @@ class Survey:
         for total, cut in zip(self.totals, cuts, strict=True):
             if cut.problem:
                 total.num_uncut += 1
+                total.first_problem = total.first_problem or cut.problem
             else:
                 total.num_views += cut.num_views
+                total.num_cross_attention_tokens += cut.num_cross_attention_tokens
                 total.tokens.add(cut.num_tokens)
         return ImageRow(item.source, header, cuts)
 
@@ -206,6 +217,7 @@ def totals_json(survey: Survey, budget: int | None) -> dict[str, Any]:
             "scheme": scheme.name,
             "views": total.num_views,
             "tokens": None if spread is None else spread.to_json(),
+            "cross_attention_tokens": total.num_cross_attention_tokens,
             "uncut": total.num_uncut,
         }
         if budget is not None:

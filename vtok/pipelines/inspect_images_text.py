@@ -14,7 +14,7 @@ from typing import Any
 from rich.text import Text
 
 from vtok.pipelines.inspect_images import ImageRow, Survey, row_json, totals_json
-from vtok.report.printable import plural, printable
+from vtok.report.printable import plural, printable, shorten, wrapped
 from vtok.report.tables import Column, table
 from vtok.resolution import Scheme, find_row
 
@@ -37,6 +37,9 @@ def survey_text(
     for row in rows:
         kept.add(row)
     text = Text()
+    if not survey.num_readable:
+        # The error that ends the command says it of a single image.
+        return _failure_lines(survey, kept, width) if survey.num_images > 1 else text
     if len(survey.schemes) == 1:
         text.append_text(_one_scheme(survey, kept, width))
     elif survey.num_images == 1 and survey.num_readable == 1:
@@ -44,8 +47,8 @@ def survey_text(
     else:
         text.append_text(_many(survey, budget, width))
     text.append_text(_budget_lines(survey, kept))
-    text.append_text(_failure_lines(survey, kept))
-    return text.append_text(_notes(survey.schemes))
+    text.append_text(_failure_lines(survey, kept, width))
+    return text.append_text(_notes(survey, width))
 
 
 class _Kept:
@@ -83,9 +86,11 @@ class _Kept:
 def _one_scheme(survey: Survey, kept: _Kept, width: int | None) -> Text:
     """Return a row for every image, or the first and the last, and how tokens are spread."""
     scheme, total = survey.schemes[0], survey.totals[0]
-    text = Text(f"{scheme.name}", "bold").append(f"  {options_text(scheme)}\n\n", "dim")
+    facts = wrapped(f"{scheme.name}  {options_text(scheme)}".rstrip(), width)
+    text = Text(facts, "dim").append("\n\n")
+    text.stylize("not dim bold", 0, len(scheme.name))
     columns = [
-        Column("image", "left", shrinks=True),
+        Column("image", "left", shrinks="middle"),
         Column("size"),
         Column("grid"),
         Column("views"),
@@ -139,25 +144,23 @@ def _one_image(survey: Survey, row: ImageRow, budget: int | None, width: int | N
         Column("grid"),
         Column("views"),
         Column("tokens"),
-        Column("source", "left", style="dim", shrinks=True),
+        *([] if budget is None else [Column("over", style="red")]),
+        Column("source", "left", style="dim", shrinks="end"),
     ]
     rows = []
     for scheme, cut, over in zip(survey.schemes, row.cuts, row.over_budget(budget), strict=True):
         source = find_row(scheme.name).source
+        excess = f"+{cut.num_tokens - budget:,}" if budget is not None and over else ""
         if cut.problem:
-            rows.append([scheme.name, "-", "-", "-", f"cannot be cut: {cut.problem}"])
-            continue
-        if cut.num_cross_attention_tokens:
+            source = f"cannot be cut: {cut.problem}"
+        elif cut.num_cross_attention_tokens:
             source = f"+ {cut.num_cross_attention_tokens:,} by cross-attention; {source}"
-        rows.append(
-            [
-                scheme.name,
-                str(cut.grid or "-"),
-                f"{cut.num_views:,}",
-                _tokens(cut.num_tokens, scheme),
-                f"OVER BUDGET; {source}" if over else source,
-            ]
-        )
+        cells = [scheme.name, str(cut.grid or "-")]
+        if cut.problem:
+            cells += ["-", "-"]
+        else:
+            cells += [f"{cut.num_views:,}", _tokens(cut.num_tokens, scheme)]
+        rows.append([*cells, *([] if budget is None else [excess]), source])
     return text.append_text(table(columns, rows, width=width))
 
 
@@ -166,7 +169,7 @@ def _many(survey: Survey, budget: int | None, width: int | None) -> Text:
     text = Text(plural(survey.num_readable, "image"), "bold").append(" under ")
     text.append(f"{len(survey.schemes)} schemes: tokens an image, and in all\n\n")
     columns = [
-        Column("scheme", "left", shrinks=True),
+        Column("scheme", "left", shrinks="middle"),
         *(Column(name) for name in ("min", "median", "p95", "max", "views", "tokens")),
     ]
     if budget is not None:
@@ -186,7 +189,8 @@ def _many(survey: Survey, budget: int | None, width: int | None) -> Text:
     text.append_text(table(columns, rows, width=width))
     for scheme, total in zip(survey.schemes, survey.totals, strict=True):
         if total.num_uncut:
-            text.append(f"{plural(total.num_uncut, 'image')} cannot be cut by {scheme.name}\n")
+            line = f"{plural(total.num_uncut, 'image')} cannot be cut by {scheme.name}"
+            text.append(wrapped(f"{line}: {total.first_problem}", width) + "\n")
     return text
 
 
@@ -212,8 +216,9 @@ def _budget_lines(survey: Survey, kept: _Kept) -> Text:
     return text.append("\n") if text and len(survey.schemes) > 1 else text
 
 
-def _failure_lines(survey: Survey, kept: _Kept) -> Text:
-    """Return what could not be read, and why: a line each."""
+def _failure_lines(survey: Survey, kept: _Kept, width: int | None) -> Text:
+    """Return what could not be read or cut, and why: a line each."""
+    named: list[tuple[str, str]] = []
     text = Text()
     num_failed = sum(survey.failures_by_reason.values())
     if num_failed:
@@ -221,26 +226,34 @@ def _failure_lines(survey: Survey, kept: _Kept) -> Text:
             f"{count:,} {reason}" for reason, count in survey.failures_by_reason.most_common()
         )
         text.append(f"\n{num_failed:,} unreadable: {reasons}\n", "bold")
-        for source, why in kept.failed:
-            text.append(f"  {printable(source)}: {printable(why)}\n")
-        if num_failed > len(kept.failed):
-            text.append(f"  and {num_failed - len(kept.failed):,} more: --csv names all\n", "dim")
+        named += kept.failed
     if len(survey.schemes) == 1:
-        for row in (*kept.first, *kept.last):
-            if row.cuts[0].problem:
-                text.append(f"  {printable(row.source)}: {printable(row.cuts[0].problem)}\n")
+        named += [
+            (row.source, row.cuts[0].problem)
+            for row in (*kept.first, *kept.last)
+            if row.cuts[0].problem
+        ]
+    for source, why in named:
+        line = printable(f"  {source}: {why}")
+        text.append(f"{line if width is None else shorten(line, width, keep_end=False)}\n")
+    if num_failed > len(kept.failed):
+        text.append(f"  and {num_failed - len(kept.failed):,} more: --csv names all\n", "dim")
     return text
 
 
-def _notes(schemes: Sequence[Scheme]) -> Text:
-    """Return the sources of estimates, every source once, and remarks on exact counts."""
-    by_note: dict[tuple[bool, str], list[str]] = {}
-    for scheme in schemes:
+def _notes(survey: Survey, width: int | None) -> Text:
+    """Return what stands beside the sequence, the sources of estimates, and remarks, once each."""
+    by_note: dict[str, list[str]] = {}
+    for scheme, total in zip(survey.schemes, survey.totals, strict=True):
+        if total.num_cross_attention_tokens:
+            beside = f"{total.num_cross_attention_tokens:,} vectors more, by cross-attention"
+            by_note.setdefault(beside, []).append(scheme.name)
         if scheme.note:
-            by_note.setdefault((scheme.exact, scheme.note), []).append(scheme.name)
+            note = scheme.note if scheme.exact else f"{scheme.note} (~)"
+            by_note.setdefault(note, []).append(scheme.name)
     text = Text("\n" if by_note else "")
-    for (exact, note), names in by_note.items():
-        text.append(f"{'' if exact else '~ '}{', '.join(names)}: {note}\n", "dim")
+    for note, names in by_note.items():
+        text.append(wrapped(f"{', '.join(names)}: {note}", width) + "\n", "dim")
     return text
 
 

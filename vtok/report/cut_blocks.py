@@ -58,7 +58,7 @@ def _numbers(frame: CutFrame, drawing: Size) -> list[Label]:
         box = frame.place(spot.region, drawing)
         room = box.right - box.left - 2
         text = f" {spot.label} " if room >= len(spot.label) + 2 else spot.label
-        if spot.view.role == "whole" or len(text) > room or box.bottom - box.top < 4:
+        if spot.view.role != "tile" or len(text) > room or box.bottom - box.top < 4:
             continue
         col = (box.left + box.right - len(text)) // 2
         labels.append(Label((box.top + box.bottom) // 4, col, text, TILE))

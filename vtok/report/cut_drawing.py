@@ -136,7 +136,7 @@ def _token_cells(drawn: Image.Image, spot: Spot, box: Box) -> None:
 
 def _number(draw: ImageDraw.ImageDraw, spot: Spot, box: Box) -> None:
     """Draw a tile's number on its middle, where it is large enough to carry one."""
-    if spot.view.role == "whole":
+    if spot.view.role != "tile":
         return  # one view needs no name, and the picture's middle is worth seeing
     short = min(box.right - box.left, box.bottom - box.top)
     size_px = max(12, min(56, short // 4))

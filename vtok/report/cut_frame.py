@@ -33,12 +33,14 @@ class CutFrame:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        shown = [i for i, view in enumerate(plan.views) if not view.box.is_empty]
+        tiles = [i for i in shown if plan.views[i].role != "thumbnail"]
+        # An image that is too small to be cut may have a thumbnail and nothing else: that is it.
         self.spots = tuple(
-            Spot(view, plan.original_region(view), _label(view))
-            for view in plan.views
-            if view.role != "thumbnail" and not view.box.is_empty
+            Spot(plan.views[i], plan.original_region(plan.views[i]), _label(plan.views[i]))
+            for i in tiles or shown
         )
-        self.thumbnails = tuple(i for i, view in enumerate(plan.views) if view.role == "thumbnail")
+        self.thumbnails = tuple(i for i in shown if i not in tiles) if tiles else ()
 
     @cached_property
     def outer(self) -> Region:

@@ -4,6 +4,7 @@ Texts and numbers in, short texts out. A file may be called anything, an escape 
 repaints the terminal included: what is not printable is shown as an escape.
 """
 
+import textwrap
 from fractions import Fraction
 
 from rich.cells import cell_len
@@ -20,17 +21,19 @@ def printable(text: str) -> str:
     )
 
 
-def shorten(text: str, width: int) -> str:
-    """Return the text in at most `width` columns, its middle replaced by `…` where it is longer.
+def shorten(text: str, width: int, *, keep_end: bool) -> str:
+    """Return the text in at most `width` columns, `…` where something is left out.
 
-    Both ends of a path tell more than its middle.
+    Args:
+        text: On one line.
+        width: Columns, at least 1.
+        keep_end: Leave out the middle: both ends of a path tell more than it does.
     """
     if cell_len(text) <= width:
         return text
-    room = max(0, width - 1)
-    tail = _fitting(text[::-1], room - room // 3)[::-1]
-    head = _fitting(text, room - cell_len(tail))
-    return f"{head}…{tail}" if width > 0 else ""
+    room = width - 1
+    tail = _fitting(text[::-1], room - room // 3)[::-1] if keep_end else ""
+    return f"{_fitting(text, room - cell_len(tail))}…{tail}"
 
 
 def _fitting(text: str, width: int) -> str:
@@ -67,3 +70,10 @@ def share_text(part: int, whole: int) -> str:
 def plural(count: int, noun: str) -> str:
     """Return `1 image`, `2,000 images`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def wrapped(text: str, width: int | None) -> str:
+    """Return a line folded to the width, the rest of it indented; None folds nothing."""
+    if width is None:
+        return text
+    return textwrap.fill(text, width, subsequent_indent="    ", break_long_words=False)

@@ -25,13 +25,14 @@ class Column:
         name: Its heading.
         align: Numbers stand right, words left.
         style: How its cells look where there are colours.
-        shrinks: Whether it gives way on a narrow terminal: its cells are then shortened.
+        shrinks: Whether it gives way on a narrow terminal, and what its cells then lose: paths
+            their middle, sentences their end.
     """
 
     name: str
     align: Literal["left", "right"] = "right"
     style: str = ""
-    shrinks: bool = False
+    shrinks: Literal["", "middle", "end"] = ""
 
 
 def table(
@@ -91,7 +92,9 @@ def _line(
 ) -> None:
     line = Text()
     for column, width, cell in zip(columns, widths, cells, strict=True):
-        shown = shorten(cell, width) if column.shrinks else cell
+        shown = (
+            shorten(cell, width, keep_end=column.shrinks == "middle") if column.shrinks else cell
+        )
         space = " " * (width - cell_len(shown))
         padded = space + shown if column.align == "right" else shown + space
         line.append(GUTTER if len(line) else "")

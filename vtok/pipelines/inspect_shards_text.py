@@ -1,0 +1,198 @@
+"""What shards hold, as people read it.
+
+In: facts and the terminal's width. Out: one `rich` text of sections. Knows nothing of files.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.text import Text
+
+from vtok.pipelines.shard_facts import ShardsFacts, most_used
+from vtok.pipelines.shard_fields import FieldFacts
+from vtok.report.codebook_use import rank_bars
+from vtok.report.printable import bytes_text, plural, printable, share_text, wrapped
+from vtok.report.tables import Column, table
+
+BARS = 48
+KEY_WIDTH = 12
+MAX_LISTED = 20
+
+_KINDS = {
+    "indices": "codebook indices",
+    "features": "features",
+    "tiles": "tiles",
+    "images": "images",
+}
+_STATE_STYLES = {"damaged": "bold red", "unfinished": "yellow", "finished": "green"}
+
+Line = tuple[str, str]
+
+
+def shards_text(facts: ShardsFacts, *, width: int | None, ascii_only: bool = False) -> Text:
+    """Return schema, counts, codebook use, failures, conversions, health and provenance."""
+    state = facts.health.state
+    text = Text(printable(facts.path), "bold")
+    if facts.header is not None:
+        text.append(f"  {_KINDS[facts.header.kind]}")
+    text.append(", ").append(state, _STATE_STYLES.get(state, "")).append("\n")
+    if facts.fields:
+        _heading(text, "schema")
+        text.append_text(_schema(facts, width))
+    _section(text, "counts", _counts(facts), width)
+    if facts.codebook_use is not None and facts.tally.num_tokens:
+        _section(text, "codebook", _codebook(facts, ascii_only=ascii_only), width)
+    _section(text, "failures", _numbers(facts.tally.failures_by_reason), width)
+    _section(text, "conversions", _numbers(facts.tally.conversions), width)
+    _section(text, "health", _health(facts), width)
+    _section(text, "provenance", _provenance(facts), width)
+    return text
+
+
+def _heading(text: Text, name: str) -> None:
+    text.append(f"\n{name}\n", "bold cyan")
+
+
+def _section(text: Text, name: str, lines: Iterator[Line], width: int | None) -> None:
+    """Append a section, unless it has no lines."""
+    for position, (key, value) in enumerate(lines):
+        if position == 0:
+            _heading(text, name)
+        room = None if width is None else max(20, width - KEY_WIDTH - 3)
+        folded = wrapped(value, room).replace("\n", "\n" + " " * (KEY_WIDTH + 2))
+        text.append(f"  {key:{KEY_WIDTH}}", "dim").append(f"{folded}\n")
+
+
+def _schema(facts: ShardsFacts, width: int | None) -> Text:
+    columns = [
+        Column("  field", "left", shrinks="middle"),
+        Column("dtype", "left"),
+        Column("shape", "left"),
+        Column("samples"),
+    ]
+    rows = [
+        [f"  {printable(each.name)}", each.dtype, _shapes(each), f"{each.num_samples:,}"]
+        for each in facts.fields
+    ]
+    text = table(columns, rows, width=width)
+    assert facts.header is not None
+    layout = "stacked in blocks" if facts.header.layout == "block" else "one member set a sample"
+    num_seen = max(each.num_samples for each in facts.fields)
+    if num_seen < facts.tally.written:
+        layout += f"; the fields are those of the first {plural(num_seen, 'sample')}"
+    return text.append(f"  {layout}\n", "dim")
+
+
+def _shapes(field: FieldFacts) -> str:
+    """Return the most frequent shape, and how many others there are."""
+    if not field.shapes:
+        return ""
+    shown = "x".join(map(str, field.shapes[0])) or "scalar"
+    more = len(field.shapes) - 1
+    return f"{shown} and {more} more" if more else shown
+
+
+def _counts(facts: ShardsFacts) -> Iterator[Line]:
+    tally = facts.tally
+    if facts.plan is None:
+        yield "samples", f"{tally.written:,}"
+    else:
+        yield (
+            "samples",
+            f"{tally.planned:,} planned = {tally.written:,} written + "
+            f"{tally.duplicates:,} duplicates + {tally.failed:,} failed",
+        )
+    yield "shards", f"{facts.health.num_committed:,}"
+    yield "views", f"{tally.num_views:,}"
+    if tally.num_tokens:
+        yield "tokens", f"{tally.num_tokens:,}"
+    each = tally.bytes_per_sample
+    yield "bytes", bytes_text(tally.num_bytes) + (f", {bytes_text(each)} a sample" if each else "")
+    if facts.bits_per_pixel is not None:
+        yield "bits/pixel", f"{facts.bits_per_pixel:.3g} of the original images"
+
+
+def _codebook(facts: ShardsFacts, *, ascii_only: bool) -> Iterator[Line]:
+    use, counts = facts.codebook_use, facts.tally.codebook_counts
+    assert use is not None
+    assert counts is not None
+    size = use.codebook_size
+    code, often = most_used(counts)
+    share = share_text(use.num_distinct, size)
+    yield "distinct", f"{use.num_distinct:,} of {size:,} codes ({share})"
+    yield "entropy", f"{use.entropy_bits:.2f} of {math.log2(size):.2f} bits"
+    yield "perplexity", f"{use.perplexity:,.1f}"
+    yield "most used", f"code {code:,}: {share_text(often, use.num_indices)} of the tokens"
+    bars = rank_bars(counts, BARS, ascii_only=ascii_only)
+    yield "histogram", f"|{bars}|"
+    a_bar = plural(-(-size // len(bars)), "code")
+    yield "", f"codes from most to least used, about {a_bar} a bar"
+
+
+def _numbers(counts: Mapping[str, int]) -> Iterator[Line]:
+    for name, count in counts.items():
+        yield printable(name), f"{count:,}"
+
+
+def _health(facts: ShardsFacts) -> Iterator[Line]:
+    health = facts.health
+    if health.num_planned is None:
+        yield "records", "none: tars without their folder; every sample was read"
+    else:
+        yield "shards", f"{health.num_committed:,} of {health.num_planned:,} committed"
+    remaining = (health.num_planned or health.num_committed) - health.num_committed
+    if health.state == "unfinished":
+        what = plural(remaining, "shard") + (" remains" if remaining == 1 else " remain")
+        what = what if remaining else "only the manifest is missing"
+        yield "unfinished", f"{what}: run the same command again, it resumes"
+    for line in health.damaged[:MAX_LISTED]:
+        yield "damaged", printable(line)
+    if len(health.damaged) > MAX_LISTED:
+        yield "damaged", f"and {len(health.damaged) - MAX_LISTED:,} more: --json lists all"
+    if health.leftovers:
+        shown = ", ".join(map(printable, health.leftovers[:3]))
+        more = f" and {len(health.leftovers) - 3:,} more" if len(health.leftovers) > 3 else ""
+        yield "leftover", f"{shown}{more}: the next run removes what an interrupted one left"
+    if health.num_planned is not None:
+        yield (
+            "checked",
+            "records, lengths and every tar's sha256"
+            if health.verified
+            else "records and lengths; --verify hashes every tar too",
+        )
+
+
+def _provenance(facts: ShardsFacts) -> Iterator[Line]:
+    header, plan = facts.header, facts.plan
+    if plan is not None:
+        yield "command", f"vtok {printable(plan.command)}"
+    model = header.model if header else None
+    if model is not None:
+        yield "model", printable(f"{model.name} ({model.family})")
+        yield "weights", model.weights_sha256
+    if header is not None and header.scheme:
+        yield "scheme", _scheme_words(header.scheme)
+    if plan is not None:
+        yield "versions", printable(", ".join(f"{k} {v}" for k, v in sorted(plan.versions.items())))
+        if plan.about:
+            yield "about", printable(", ".join(f"{k} {v}" for k, v in sorted(plan.about.items())))
+    digest = plan.sha256 if plan else header.plan_sha256 if header else None
+    if digest is not None:
+        yield "plan", digest
+
+
+def _scheme_words(scheme: Mapping[str, Any]) -> str:
+    """Return a scheme's name and its options as flags; as JSON where it is none of ours."""
+    options = scheme.get("options")
+    if not isinstance(scheme.get("name"), str) or not isinstance(options, dict):
+        return printable(json.dumps(scheme, ensure_ascii=False))
+    words = [scheme["name"]]
+    for name, value in sorted(options.items()):
+        flag = name.removesuffix("_px").replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words.append(f"--{flag} {value}")
+    return printable(" ".join(words))
