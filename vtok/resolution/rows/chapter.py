@@ -61,7 +61,7 @@ ROWS = (
     Row(
         name="squash",
         summary="the whole image resized to one square, whatever its aspect",
-        source="ViT (arXiv 2010.11929); CLIP at 336 px with patches of 14; LLaVA-1.5",
+        source="ViT (arXiv 2010.11929); CLIP at 336 px with patches of 14",
         defaults=SchemeOptions(tile_size_px=336, patch_px=14),
         build=_squash,
         aliases=("resize", "clip"),

@@ -80,7 +80,18 @@ def _patch_row(name: str, multiplier: float, *aliases: str) -> Row:
 
 
 ROWS = (
-    _tile_row("gpt-4o", 85, 170, "gpt-4.1", "gpt-4.5", "openai", "openai-tile", "gpt4o"),
+    _tile_row(
+        "gpt-4o",
+        85,
+        170,
+        "gpt-4.1",
+        "gpt-4.5",
+        "openai",
+        "openai-tile",
+        "gpt4o",
+        "gpt-4-turbo",
+        "gpt-4v",
+    ),
     _tile_row("gpt-4o-mini", 2833, 5667),
     _tile_row("o1", 75, 150, "o1-pro", "o3"),
     _tile_row("gpt-5", 70, 140, "gpt-5-chat"),
@@ -105,7 +116,7 @@ ROWS = (
         source=_ANTHROPIC,
         defaults=SchemeOptions(patch_px=28, long_side_px=1568, max_tokens=1568),
         build=_anthropic,
-        aliases=("anthropic", "claude-standard"),
+        aliases=("anthropic", "claude-standard", "claude-4"),
         exact=False,
         note=_estimate(_ANTHROPIC, "from copies of the current page"),
     ),
@@ -125,7 +136,7 @@ ROWS = (
         source=_ANTHROPIC,
         defaults=SchemeOptions(long_side_px=1568, max_tokens=1600),
         build=_anthropic_legacy,
-        aliases=("anthropic-legacy", "claude-3"),
+        aliases=("anthropic-legacy", "claude-3", "claude-3.5"),
         exact=False,
         note=_estimate(_ANTHROPIC, "the page's older formula"),
     ),

@@ -143,7 +143,14 @@ ROWS = (
             tile_size_px=448, patch_px=14, min_tiles=1, max_tiles=12, thumbnail=True, overlap_px=0
         ),
         build=_internvl,
-        aliases=("internvl2", "internvl2.5", "internvl3", "internvl3.5", "internvl-chat"),
+        aliases=(
+            "internvl2",
+            "internvl2.5",
+            "internvl3",
+            "internvl3.5",
+            "internvl-2.5",
+            "internvl-3",
+        ),
     ),
     Row(
         name="got-ocr2",

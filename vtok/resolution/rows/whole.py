@@ -133,7 +133,7 @@ ROWS = (
         source=f"{_QWEN_SOURCE}; Qwen2-VL and Qwen2.5-VL checkpoints",
         defaults=SchemeOptions(patch_px=14, min_pixels=3136, max_pixels=12845056),
         build=_qwen,
-        aliases=("qwen2-vl", "qwen2.5", "qwen-vl", "qwen2vl", "qwen2.5vl", "qvq"),
+        aliases=("qwen2-vl", "qwen2.5", "qwen-vl", "qwen2vl", "qwen2.5vl", "qwen-2.5-vl"),
     ),
     Row(
         name="qwen2-vl-default",
@@ -148,7 +148,7 @@ ROWS = (
         source=f"{_QWEN_SOURCE}; Qwen3-VL checkpoints",
         defaults=SchemeOptions(patch_px=16, min_pixels=65536, max_pixels=16777216),
         build=_qwen,
-        aliases=("qwen3vl", "qwen3"),
+        aliases=("qwen3vl", "qwen3", "qwen-3-vl"),
     ),
     Row(
         name="idefics2",
