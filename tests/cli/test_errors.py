@@ -9,7 +9,7 @@ import pytest
 
 from vtok.io import files
 
-QUICK = ("--workers", "1")
+QUICK = ("--workers", "0")
 
 
 def check_one_line(outcome: Any, *fragments: str) -> None:

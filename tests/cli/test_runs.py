@@ -16,7 +16,11 @@ from vtok.io.sources import open_source
 from vtok.models.registry import load_encoder, load_tokenizer
 from vtok.resolution import Plan
 
-QUICK = ("--workers", "1")
+# webdataset leaves closing its files to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+QUICK = ("--workers", "0")
 ENCODINGS = ("encode-vq", "encode-continuous")
 
 

@@ -18,5 +18,5 @@ def test_options_become_flags(name: str) -> None:
 
 
 def test_other_words_stay() -> None:
-    text = "/data/my_tile_size_px_photos: 3 max_files, configuration.scheme.max_tilesets"
+    text = "/data/tile_size_px: 3 max_files, configuration.scheme.options.max_tiles: 6 → 4"
     assert in_flags(text) == text

@@ -10,10 +10,12 @@ many failures; 130 and 143 interrupted (SIGINT, SIGTERM).
 
 import difflib
 import importlib
+import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import cleandoc
 from typing import Annotated, Any
 
 import typer
@@ -110,7 +112,7 @@ def load_command(row: CommandRow) -> Any:
     single = typer.Typer(
         add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
     )
-    single.command(row.name, help=_keep_examples(function.__doc__ or row.summary))(expand(function))
+    single.command(row.name, help=_help(function))(expand(function))
     return typer.main.get_command(single)
 
 
@@ -137,11 +139,11 @@ def _exit(message: str, code: int) -> None:
     raise typer.Exit(code)
 
 
-def _keep_examples(help_text: str) -> str:
-    """Mark paragraphs that are laid out by hand, so that lines are not joined."""
-    paragraphs = help_text.split("\n\n")
+def _help(function: Callable[..., None]) -> str:
+    """Return a function's docstring, its examples marked so that their lines are not joined."""
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
     return "\n\n".join(
-        f"\b\n{each}" if each.lstrip().startswith("Examples:") else each for each in paragraphs
+        f"\b\n{each}" if each.startswith("Examples:") else each for each in paragraphs
     )
 
 
@@ -160,7 +162,6 @@ app = typer.Typer(
 )
 
 
-@app.callback(invoke_without_command=True)
 def vtok_command(
     context: typer.Context,
     version: Annotated[
@@ -182,6 +183,9 @@ def vtok_command(
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+
+
+app.callback(invoke_without_command=True, help=_help(vtok_command))(vtok_command)
 
 
 def main() -> None:

@@ -6,7 +6,9 @@ Knows the names of schemes' options, by their form alone.
 import re
 
 _OPTION = re.compile(
-    r"\b(?:(tile_size|patch|long_side|overlap|alignment)_px|((?:min|max)_(?:tiles|tokens|patches|pixels)))\b"
+    r"(?<![\w./])"  # not inside a path or the dotted name of a plan's field
+    r"(?:(tile_size|patch|long_side|overlap|alignment)_px|"
+    r"((?:min|max)_(?:tiles|tokens|patches|pixels)))\b"
 )
 
 

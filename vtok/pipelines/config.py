@@ -31,7 +31,8 @@ class RunConfig:
         output: The folder to write.
         limit: Only the first so many images of the sorted input; None for all.
         shard_size: Samples a shard; the last has what is left.
-        workers: Processes that decode; None for as many as there are cores. Changes no byte.
+        workers: Processes that decode; 0 for none but this one, where a decoder that hangs or
+            crashes takes the run with it; None for one a core. Changes no byte.
         overwrite: Start over if the folder holds another run, instead of refusing.
         on_error: `skip` records an image that fails and goes on, `fail` ends the run.
         max_failure_rate: Share of failed images, in [0, 1], above which the run ends. Looked at
@@ -51,7 +52,7 @@ class RunConfig:
         """Refuse what no run can do."""
         _at_least("--limit", self.limit, 1)
         _at_least("--shard-size", self.shard_size, 1)
-        _at_least("--workers", self.workers, 1)
+        _at_least("--workers", self.workers, 0)
         if not 0 <= self.max_failure_rate <= 1:
             raise UsageError(f"--max-failure-rate is in [0, 1], not {self.max_failure_rate}")
 
@@ -181,7 +182,7 @@ class DecodeVqConfig:
     def __post_init__(self) -> None:
         """Refuse what no run can do."""
         _at_least("--limit", self.limit, 1)
-        _at_least("--workers", self.workers, 1)
+        _at_least("--workers", self.workers, 0)
         _at_least("--batch-size", self.batch_size, 1)
 
 
