@@ -87,8 +87,7 @@ def _one_scheme(survey: Survey, kept: _Kept, width: int | None) -> Text:
     """Return a row for every image, or the first and the last, and how tokens are spread."""
     scheme, total = survey.schemes[0], survey.totals[0]
     facts = wrapped(f"{scheme.name}  {options_text(scheme)}".rstrip(), width)
-    text = Text(facts, "dim").append("\n\n")
-    text.stylize("not dim bold", 0, len(scheme.name))
+    text = Text().append(scheme.name, "bold").append(facts[len(scheme.name) :] + "\n\n", "dim")
     columns = [
         Column("image", "left", shrinks="middle"),
         Column("size"),
@@ -138,7 +137,7 @@ def _one_image(survey: Survey, row: ImageRow, budget: int | None, width: int | N
     """Return a row for every scheme."""
     assert row.header is not None
     facts = f"  {row.header.size}  {row.header.format} {row.header.mode}\n\n"
-    text = Text(printable(row.source), "bold").append(facts, "dim")
+    text = Text().append(printable(row.source), "bold").append(facts, "dim")
     columns = [
         Column("scheme", "left"),
         Column("grid"),
@@ -166,7 +165,7 @@ def _one_image(survey: Survey, row: ImageRow, budget: int | None, width: int | N
 
 def _many(survey: Survey, budget: int | None, width: int | None) -> Text:
     """Return a row for every scheme: totals and how tokens are spread over the images."""
-    text = Text(plural(survey.num_readable, "image"), "bold").append(" under ")
+    text = Text().append(plural(survey.num_readable, "image"), "bold").append(" under ")
     text.append(f"{len(survey.schemes)} schemes: tokens an image, and in all\n\n")
     columns = [
         Column("scheme", "left", shrinks="middle"),

@@ -129,7 +129,7 @@ def token_map_text(facts: ShardsFacts, console: Console) -> Text:
         UsageError: the shards hold no indices, or no sample.
     """
     sample = first_indices(facts)
-    text = Text(f"{_title(sample)}\n", "bold")
+    text = Text().append(f"\n{_title(sample)}\n", "bold")
     in_colour = picture_style(console) == "blocks"
     for name, indices in list(sample.indices.items())[:MAX_VIEWS_SHOWN]:
         text.append(f"\n{printable(name)}  {'x'.join(map(str, indices.shape))}\n", "dim")

@@ -34,7 +34,7 @@ Line = tuple[str, str]
 def shards_text(facts: ShardsFacts, *, width: int | None, ascii_only: bool = False) -> Text:
     """Return schema, counts, codebook use, failures, conversions, health and provenance."""
     state = facts.health.state
-    text = Text(printable(facts.path), "bold")
+    text = Text().append(printable(facts.path), "bold")
     if facts.header is not None:
         text.append(f"  {_KINDS[facts.header.kind]}")
     text.append(", ").append(state, _STATE_STYLES.get(state, "")).append("\n")
