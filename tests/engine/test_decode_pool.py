@@ -267,7 +267,6 @@ def test_nothing_is_left_behind() -> None:
                 list(outcomes)
             del outcomes
         assert not any(is_alive(pid) for pid in pids)
-    del pool
     assert mappings() == 0
     assert len(descriptors()) <= len(before)
     assert threading.active_count() == num_threads

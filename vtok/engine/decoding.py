@@ -157,6 +157,7 @@ class _Run:
         self._num_tasks: int | None = None
         self._error: BaseException | None = None
         self._is_stopped = False
+        self._is_full = False  # the thread waits for the caller to take something
         self._selector = selectors.DefaultSelector()
         self._wake_end, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
@@ -187,7 +188,9 @@ class _Run:
                 return None
             self._num_yielded += 1
             self._done_bytes -= _num_bytes(outcome)
-        self._wake_up()
+            is_awaited, self._is_full = self._is_full, False
+        if is_awaited:
+            self._wake_up()
         return outcome
 
     def stop(self) -> None:
@@ -201,6 +204,8 @@ class _Run:
         self._selector.close()
         os.close(self._wake_end)
         os.close(self._wake)
+        self._done.clear()  # an exception's frames refer to this run, and it to pixels
+        self._error = None
         for worker in [each for each in self._workers if each.assignments]:
             self._workers.remove(worker)
             worker.kill()
@@ -213,8 +218,10 @@ class _Run:
 
     def _supervise(self) -> None:
         try:
-            while not self._is_over():
+            while True:
                 self._hand_out()
+                if self._is_over():  # asked when nothing is left to hand out, or none would wake us
+                    return
                 self._wait()
                 self._end_the_late()
         except BaseException as error:  # noqa: BLE001 - raised again by `_next`, in the caller
@@ -273,12 +280,14 @@ class _Run:
         return self._encoded
 
     def _has_room(self) -> bool:
+        if self._is_exhausted:
+            return False
         with self._changed:
-            return (
-                not self._is_exhausted
-                and self._num_taken - self._num_yielded < self._pool.max_ahead
-                and self._done_bytes < self._pool.max_ahead_bytes
+            self._is_full = (
+                self._num_taken - self._num_yielded >= self._pool.max_ahead
+                or self._done_bytes >= self._pool.max_ahead_bytes
             )
+            return not self._is_full
 
     def _wait(self) -> None:
         """Sleep until a worker replies or dies, the caller takes an outcome, or time is up."""
@@ -295,9 +304,8 @@ class _Run:
 
     def _listen(self, worker: WorkerProcess) -> None:
         try:
-            while worker.has_reply():
-                if (finished := worker.receive()) is not None:
-                    self._deliver(*finished)
+            if (finished := worker.receive()) is not None:
+                self._deliver(*finished)
         except EOFError:
             self._replace_dead(worker)
 
@@ -305,7 +313,8 @@ class _Run:
         with self._changed:
             self._done[assignment.ticket] = outcome
             self._done_bytes += _num_bytes(outcome)
-            self._changed.notify()
+            if assignment.ticket == self._num_yielded:
+                self._changed.notify()
 
     def _replace_dead(self, worker: WorkerProcess) -> None:
         """Put a new worker in the place of one that died, and find out about its image."""

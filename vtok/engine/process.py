@@ -167,6 +167,7 @@ class WorkerProcess:
             self._process.kill()
             status = self._process.wait()
         self._connection.close()
+        self._slots = SlotReader()  # its memory goes with the last array, not with this object
         for descriptor in (self._lifeline, self._complaints):
             os.close(descriptor)
         return f"signal {-status}" if status < 0 else f"exit status {status}"

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import traceback
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from vtok.engine.preparation import ImageFacts, ImageTask, Prepares
 from vtok.engine.slots import SlotRef, SlotWriter
 from vtok.errors import ImageTooLargeError
 from vtok.records import Failure
+from vtok.resolution.plan import Plan
 
 READY = "ready"
 
@@ -47,10 +49,48 @@ class Order(NamedTuple):
 
 
 class Rendered(NamedTuple):
-    """A prepared image without its pixels, which lie where `ref` says."""
+    """A prepared image without its pixels, which lie where `ref` says.
 
-    facts: ImageFacts
+    Attributes:
+        plan: Pickled by itself: images of one size have one plan, which is then read only once.
+        about: The image's facts but its plan, in the order of `ImageFacts`.
+        ref: Where the pixels are.
+    """
+
+    plan: bytes
+    about: tuple[str, int, str, tuple[str, ...], dict[str, bytes]]
     ref: SlotRef
+
+    @classmethod
+    def of(cls, facts: ImageFacts, ref: SlotRef) -> "Rendered":
+        """Return the reply for an image with these facts."""
+        about = (
+            facts.format,
+            facts.num_bytes,
+            facts.sha256,
+            facts.conversions,
+            facts.sidecars,
+        )
+        return cls(pickle.dumps(facts.plan, pickle.HIGHEST_PROTOCOL), about, ref)
+
+    @property
+    def facts(self) -> ImageFacts:
+        """The image's facts."""
+        name, num_bytes, sha256, conversions, sidecars = self.about
+        return ImageFacts(
+            plan=_read_plan(self.plan),
+            format=name,
+            num_bytes=num_bytes,
+            sha256=sha256,
+            conversions=conversions,
+            sidecars=sidecars,
+        )
+
+
+@lru_cache(maxsize=1024)
+def _read_plan(data: bytes) -> Plan:
+    plan: Plan = pickle.loads(data)
+    return plan
 
 
 class Broken(NamedTuple):
@@ -105,7 +145,7 @@ def _carry_out(
         if isinstance(outcome, Failure):
             return outcome, None
         ref, descriptor = slots.write(outcome.views)
-        return Rendered(outcome.facts, ref), descriptor
+        return Rendered.of(outcome.facts, ref), descriptor
     except MemoryError as error:
         message = f"it needs more memory than a worker may take: {error}"
         return task.failure("decode", ImageTooLargeError.reason, message), None
