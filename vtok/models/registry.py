@@ -6,24 +6,28 @@ encoder in eval mode that knows its specification and its weights' digest. Knows
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from vtok.errors import UnknownNameError, WeightsError
 from vtok.models.base import Encoder, Tokenizer
-from vtok.models.vtok_base import FAMILY, VtokBaseConfig, VtokBaseEncoder, VtokBaseTokenizer
-from vtok.models.weights import CONFIG_NAME, WEIGHTS_NAME, ModelFolder, load_tensors, open_folder
+from vtok.models.building import tokenizer_parts, vtok_base_config
+from vtok.models.modelfiles import CONFIG_NAME, WEIGHTS_NAME
+from vtok.models.presets import PRESETS, Preset
+from vtok.models.vtok_base import FAMILY, VtokBaseEncoder
+from vtok.models.weights import ModelFolder, load_model, open_folder, read_state
 
 DEFAULT_MODEL = "vtok-base"
 
 _SHIPPED = Path(__file__).parent / "shipped"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_ModelT = TypeVar("_ModelT", Tokenizer, Encoder)
+# What a hub's repository is asked for: no optimizer states, no flax copies, no samples.
+_HUB_FILES = (CONFIG_NAME, "*.yaml", WEIGHTS_NAME, "diffusion_pytorch_model.safetensors")
+_HUB_PICKLES = ("*.ckpt", "*.pt", "*.pth", "*.bin")
+_ENCODER_SKIPS = ("quantizer.", "synthesis.")  # of this package's own model
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,61 +43,55 @@ class Shipped:
     weights_sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
-    """How a family's folders become models.
-
-    Attributes:
-        tokenizer: (configuration, name) → an empty tokenizer.
-        encoder: Likewise, an encoder; it reads the same weights file.
-        encoder_skips: Prefixes of the tensors that the encoder has no use for.
-    """
-
-    tokenizer: Callable[[Mapping[str, Any], str], Tokenizer]
-    encoder: Callable[[Mapping[str, Any], str], Encoder]
-    encoder_skips: tuple[str, ...]
-
-
 SHIPPED: dict[str, Shipped] = {
     "vtok-base": Shipped(
         "vtok-base", "31af3c753da4aa7e542d365650e7ba11da62001b508cb6114c86ab592598cad7"
     ),
 }
 
-FAMILIES: dict[str, Family] = {
-    FAMILY: Family(
-        tokenizer=lambda config, name: VtokBaseTokenizer(_vtok_base_config(config), name=name),
-        encoder=lambda config, name: VtokBaseEncoder(_vtok_base_config(config), name=name),
-        encoder_skips=("quantizer.", "synthesis."),
-    ),
-}
-
 
 def model_names() -> tuple[str, ...]:
-    """Return the names of the models that ship."""
-    return tuple(sorted(SHIPPED))
+    """Return the names of the models: those that ship, then the published ones."""
+    return (*sorted(SHIPPED), *sorted(PRESETS))
 
 
-def load_tokenizer(name: str = DEFAULT_MODEL) -> Tokenizer:
+def load_tokenizer(name: str = DEFAULT_MODEL, family: str | None = None) -> Tokenizer:
     """Return a tokenizer, ready to run on the CPU in fp32.
 
     Args:
-        name: A shipped model's name, a model folder, or a hub id.
+        name: A shipped model's or preset's name, a model folder, a weights file, or a hub id.
+        family: What it is, where its files do not say so, or say it wrongly.
 
     Raises:
-        UnknownNameError: it is none of these; the message has the near names.
+        UnknownNameError: there is no such model or family; the message has the near names.
         WeightsError: its files are missing, damaged, or of an unknown family.
     """
     folder = find_folder(name)
-    family = _family(folder)
-    return _loaded(family.tokenizer(folder.config, name), folder, ())
+    if family is None and name in PRESETS:
+        family = PRESETS[name].family
+    try:
+        parts = tokenizer_parts(folder.config, read_state(folder), name=name, family=family)
+        tokenizer = load_model(parts.make, parts.state, folder)
+    except WeightsError as error:
+        raise _located(error, folder) from error
+    tokenizer.weights_sha256 = folder.weights_sha256
+    return tokenizer.eval()
 
 
 def load_encoder(name: str = DEFAULT_MODEL) -> Encoder:
-    """Return an encoder, ready to run on the CPU in fp32; arguments and errors as above."""
+    """Return an encoder, ready to run on the CPU in fp32; errors as above."""
     folder = find_folder(name)
-    family = _family(folder)
-    return _loaded(family.encoder(folder.config, name), folder, family.encoder_skips)
+    config = folder.config
+    if config.get("family") != FAMILY:
+        raise WeightsError(
+            f"{folder.path}: family {config.get('family')!r} has no continuous features here: "
+            f"there is {FAMILY}"
+        )
+    shape = vtok_base_config(config)
+    state = {n: t for n, t in read_state(folder).items() if not n.startswith(_ENCODER_SKIPS)}
+    encoder = load_model(lambda: VtokBaseEncoder(shape, name=name), state, folder)
+    encoder.weights_sha256 = folder.weights_sha256
+    return encoder.eval()
 
 
 def find_folder(name: str) -> ModelFolder:
@@ -113,57 +111,51 @@ def find_folder(name: str) -> ModelFolder:
             )
         return folder
     path = Path(name)
-    if path.is_dir():
+    if path.is_dir() or path.is_file():
         return open_folder(path)
+    if name in PRESETS:
+        return open_folder(_download_preset(PRESETS[name]))
     if _HUB_ID.fullmatch(name) and not path.exists():
         return open_folder(_download(name))
     near = difflib.get_close_matches(name, model_names(), n=3, cutoff=0.4)
     hint = f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(model_names())}"
     raise UnknownNameError(
-        f"no model {name!r}: {hint} (or give a model folder, or a hub id like owner/name)"
+        f"no model {name!r}: {hint} (or give a model folder, a weights file, or a hub id like "
+        "owner/name)"
     )
 
 
-def _download(hub_id: str) -> Path:
-    """Return the local copy of a hub's model, fetched where it is not yet there."""
+def _download_preset(preset: Preset) -> Path:
+    """Return the local weights file of a published model, fetched where it is not yet there."""
     try:
-        path = snapshot_download(hub_id, allow_patterns=[CONFIG_NAME, WEIGHTS_NAME])
+        paths = [Path(hf_hub_download(preset.hub_id, name)) for name in preset.files]
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise WeightsError(
-            f"{hub_id}: cannot be fetched from the hub ({reason}): check the name and the network"
-        ) from error
-    return Path(path)
+        raise _unfetched(preset.hub_id, error) from error
+    return paths[0]
 
 
-def _family(folder: ModelFolder) -> Family:
-    name = folder.config.get("family")
-    if not isinstance(name, str) or name not in FAMILIES:
-        raise WeightsError(
-            f"{folder.path / CONFIG_NAME}: family {name!r} is not one of: "
-            f"{', '.join(sorted(FAMILIES))}"
-        )
-    return FAMILIES[name]
+def _download(hub_id: str) -> Path:
+    """Return the local copy of a hub's model, fetched where it is not yet there.
 
-
-def _loaded(model: _ModelT, folder: ModelFolder, skips: tuple[str, ...]) -> _ModelT:
-    load_tensors(model, folder, prefixes=skips)
-    model.weights_sha256 = folder.weights_sha256
-    return model.eval()
-
-
-def _vtok_base_config(config: Mapping[str, Any]) -> VtokBaseConfig:
-    """Return the shape that a config.json describes.
-
-    Raises:
-        WeightsError: a field is missing, unknown, or of another type.
+    Pickles are fetched only where the repository has no safetensors.
     """
-    given = {name: value for name, value in config.items() if name != "family"}
-    types = {field.name: field.type for field in fields(VtokBaseConfig)}
-    if given.keys() != types.keys():
-        odd = ", ".join(sorted(given.keys() ^ types.keys()))
-        raise WeightsError(f"{CONFIG_NAME}: missing or unknown fields: {odd}")
-    for name, value in given.items():
-        if type(value) is not types[name] or (isinstance(value, int) and value < 1):
-            raise WeightsError(f"{CONFIG_NAME}: {name} cannot be {value!r}")
-    return VtokBaseConfig(**given)
+    try:
+        path = Path(snapshot_download(hub_id, allow_patterns=list(_HUB_FILES)))
+        if not any(path.glob("*.safetensors")):
+            path = Path(snapshot_download(hub_id, allow_patterns=[*_HUB_FILES, *_HUB_PICKLES]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise _unfetched(hub_id, error) from error
+    return path
+
+
+def _unfetched(hub_id: str, error: Exception) -> WeightsError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return WeightsError(
+        f"{hub_id}: cannot be fetched from the hub ({reason}): check the name and the network"
+    )
+
+
+def _located(error: WeightsError, folder: ModelFolder) -> WeightsError:
+    """Return the error with the model's place in front, unless it has one."""
+    message = str(error)
+    return error if str(folder.path) in message else WeightsError(f"{folder.path}: {message}")

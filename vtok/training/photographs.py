@@ -56,6 +56,8 @@ class Photographs(Sequence[Pixels]):
         """
         if isinstance(number, slice):
             return Photographs(self._items[number], cache_bytes=self._room_bytes)
+        if not 0 <= number < len(self._items):
+            raise IndexError(number)  # what ends an iteration
         for place in range(number, number + len(self._items)):
             pixels = self._decoded(place % len(self._items))
             if pixels is not None:

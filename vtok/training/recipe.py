@@ -31,7 +31,7 @@ class TrainingRecipe:
         seed: Of every draw; a step's draws depend on it and the step's number only.
     """
 
-    num_steps: int = 7000
+    num_steps: int = 6000
     batch_size: int = 8
     crop_px: int = 128
     learning_rate: float = 6e-4

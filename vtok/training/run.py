@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from vtok.engine.quality import psnr_db
+from vtok.engine.quality import psnr
 from vtok.io.files import folder_lock, make_folder, write_bytes
 from vtok.models.vtok_base import VtokBaseConfig, VtokBaseTokenizer
 from vtok.models.weights import ModelFolder, save_folder
@@ -160,7 +160,7 @@ def _write_samples(folder: Path, model: VtokBaseTokenizer, held_out: Photographs
         Pair(
             Image.fromarray(each.original),
             Image.fromarray(each.reconstructed),
-            f"{psnr_db(each.original, each.reconstructed):.2f} dB",
+            f"{psnr(each.original, each.reconstructed):.2f} dB",
         )
         for each in reconstruct(model, held_out[:_SAMPLES], device=torch.device("cpu"))
     ]

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import torch
@@ -24,6 +25,8 @@ from vtok.training.recipe import TrainingRecipe
 from vtok.training.start import start_codebook, start_from_components
 
 _START_DRAW = 2**62  # no step has this number, so no step repeats the crops of the start
+
+_DAMAGE = (OSError, KeyError, TypeError, ValueError, RuntimeError, EOFError, UnpicklingError)
 
 Batches = Callable[[int, int], Tensor]
 """(step, batch size) → crops (B, 3, S, S) uint8."""
@@ -88,7 +91,7 @@ class Trainer:
         self.model.quantizer = self.quantizer
         self.model.to(device)
         if start is not None:
-            self._adopt_codebook(start.quantizer.codebook)
+            self.quantizer.adopt(start.quantizer.codebook)
         self._optimizer = self._make_optimizer()
         self._average: dict[str, Tensor] = {}
 
@@ -174,8 +177,9 @@ class Trainer:
             self.quantizer.load_training_state(state["quantizer"])
             self._average = state["average"]
             self.step = state["step"]
-        except (OSError, KeyError, ValueError, RuntimeError, EOFError) as error:
-            raise WeightsError(f"{path}: not a whole checkpoint ({error}): remove it") from error
+        except _DAMAGE as error:
+            reason = str(error).partition(". ")[0] or type(error).__name__
+            raise WeightsError(f"{path}: not a whole checkpoint ({reason}): remove it") from error
 
     @staticmethod
     def _require_same(path: Path, what: str, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
@@ -192,12 +196,6 @@ class Trainer:
 
     def _to_pixels(self, crops: Tensor) -> Tensor:
         return crops.to(self._device).float() / 127.5 - 1
-
-    def _adopt_codebook(self, codebook: Tensor) -> None:
-        """Make the averages those of a codebook that is in use."""
-        self.quantizer.codebook.copy_(codebook)
-        self.quantizer.sums.copy_(codebook)
-        self.quantizer.counts.fill_(1.0)
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         named = list(self.model.named_parameters())

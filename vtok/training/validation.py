@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from vtok.engine.device import to_bytes, to_pixels
-from vtok.engine.quality import psnr_db, ssim
+from vtok.engine.quality import psnr, ssim
 from vtok.models.base import Tokenizer
 from vtok.nn.quantizer import code_usage
 
@@ -73,7 +73,7 @@ def validate(tokenizer: Tokenizer, images: Iterable[Pixels], *, device: torch.de
     num_pixels = 0
     for each in reconstruct(tokenizer, images, device=device):
         qualities.append(
-            (psnr_db(each.original, each.reconstructed), ssim(each.original, each.reconstructed))
+            (psnr(each.original, each.reconstructed), ssim(each.original, each.reconstructed))
         )
         uses += np.bincount(each.indices.ravel(), minlength=size)
         num_pixels += each.original.shape[0] * each.original.shape[1]

@@ -79,6 +79,11 @@ class EmaVectorQuantizer(VectorQuantizer):
         self._place(torch.arange(self.codebook_size, device=points.device), points[chosen])
 
     @torch.no_grad()
+    def adopt(self, codebook: Tensor) -> None:
+        """Take the codes (K, D) of a trained model, to go on from them; the averages start over."""
+        self._place(torch.arange(self.codebook_size, device=self.codebook.device), codebook)
+
+    @torch.no_grad()
     def update(self, latents: Tensor, indices: Tensor) -> int:
         """Move the codes towards the latents that they stand for, then revive dead ones.
 
