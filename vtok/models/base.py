@@ -41,6 +41,7 @@ class TokenizerSpec:
         size_policy: `any` multiple of the alignment, or one `fixed` size.
         fixed_size: The size, where the policy is `fixed`.
         alignment_px: Sides must be multiples of this many pixels.
+        can_decode: Whether the weights have a decoder.
     """
 
     name: str
@@ -52,6 +53,7 @@ class TokenizerSpec:
     size_policy: SizePolicy = "any"
     fixed_size: Size | None = None
     alignment_px: int
+    can_decode: bool = True
 
     @property
     def index_dtype(self) -> np.dtype[np.unsignedinteger]:

@@ -1,16 +1,16 @@
-"""Weights from files, safely: safetensors only, every key accounted for, the digest kept.
+"""Weights from files, safely: every key accounted for, the digest kept, nothing executed.
 
-In: a model folder (`config.json`, `model.safetensors`). Out: its configuration, its digest, and a
-module that holds its tensors; or the folder itself, written. Nothing in a file is ever executed.
-Knows no architecture and no names.
+In: a model folder, or one weights file. Out: its configuration, its digest, its tensors, and a
+module that holds them; or a folder itself, written. safetensors come first; pickles are read as
+`pickles` allows. Knows no architecture and no names.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -19,13 +19,12 @@ from torch import Tensor, nn
 
 from vtok.errors import WeightsError
 from vtok.io.files import make_folder, write_bytes
+from vtok.models.checkpoint import model_state
+from vtok.models.modelfiles import CONFIG_NAME, SAFETENSORS, WEIGHTS_NAME, ModelFiles, find_files
+from vtok.models.pickles import read_pickle
 
-CONFIG_NAME = "config.json"
-WEIGHTS_NAME = "model.safetensors"
-
-_MAX_CONFIG_BYTES = 1 << 20
 _MAX_NAMES_SHOWN = 5
-_PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
+_ModuleT = TypeVar("_ModuleT", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,73 +32,88 @@ class ModelFolder:
     """A model on disk.
 
     Attributes:
-        path: The folder.
-        config: The content of its config.json.
-        weights_sha256: Digest of its model.safetensors, 64 hexadecimal digits.
+        path: The folder, or the one file, that was named.
+        config: The content of its configuration; empty if it has none.
+        weights_sha256: Digest of its weights file, 64 hexadecimal digits; of several, the digest
+            of theirs.
+        weights: The weights files.
     """
 
     path: Path
     config: Mapping[str, Any]
     weights_sha256: str
+    weights: tuple[Path, ...] = ()
 
 
 def open_folder(path: Path) -> ModelFolder:
-    """Read a model folder's configuration and digest, not yet its tensors.
+    """Read the configuration and digest of a model folder or weights file, not yet its tensors.
 
     Raises:
         WeightsError: a file is missing, unreadable, or not what its name says.
     """
-    weights = path / WEIGHTS_NAME
-    if not weights.is_file():
-        others = sorted(each.name for each in path.iterdir() if each.suffix in _PICKLES)
-        found = f"; {others[0]} is a pickle, which is not opened" if others else ""
-        raise WeightsError(f"{path}: there is no {WEIGHTS_NAME}{found}")
+    files: ModelFiles = find_files(path)
     try:
-        text = (path / CONFIG_NAME).read_bytes()
-        if len(text) > _MAX_CONFIG_BYTES:
-            raise WeightsError(f"{path / CONFIG_NAME}: {len(text)} bytes are no configuration")
-        config = json.loads(text)
-        with weights.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digests = [_sha256(weights) for weights in files.weights]
     except OSError as error:
         raise WeightsError(f"{error.filename}: {error.strerror}") from error
-    except ValueError as error:
-        raise WeightsError(f"{path / CONFIG_NAME}: not JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise WeightsError(f"{path / CONFIG_NAME}: not a JSON object")
-    return ModelFolder(path, config, digest)
+    digest = digests[0]
+    if len(digests) > 1:
+        digest = hashlib.sha256("".join(digests).encode()).hexdigest()
+    return ModelFolder(path, files.config, digest, files.weights)
 
 
-def load_tensors(module: nn.Module, folder: ModelFolder, *, prefixes: tuple[str, ...] = ()) -> None:
-    """Fill a module with a folder's tensors, as fp32.
+def read_state(folder: ModelFolder) -> dict[str, Tensor]:
+    """Return the tensors of a model, under its authors' names.
 
-    Args:
-        module: Of the architecture that the configuration describes.
-        folder: Where the tensors are.
-        prefixes: Names that belong to other parts of the same model and are passed over.
+    Of several files (DALL-E's), each name begins with its file's.
 
     Raises:
-        WeightsError: the file is damaged, or tensors are missing, superfluous, misshapen or not
-            finite; the message names them.
+        WeightsError: a file is damaged, unsafe, or holds no model.
     """
-    path = folder.path / WEIGHTS_NAME
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: damaged ({error}): get the file again") from error
+    found: dict[str, Tensor] = {}
+    for path in folder.weights:
+        prefix = f"{path.stem}." if len(folder.weights) > 1 else ""
+        found |= {f"{prefix}{name}": tensor for name, tensor in _read_file(path).items()}
+    return found
+
+
+def load_model(
+    make: Callable[[], _ModuleT], state: Mapping[str, Tensor], folder: ModelFolder
+) -> _ModuleT:
+    """Return a module that holds the tensors, as fp32.
+
+    Nothing is allocated for the module before every tensor is known to be there and to fit: a
+    configuration can claim any size.
+
+    Args:
+        make: Makes the module.
+        state: Its tensors, under its own names.
+        folder: Where they are from, for messages.
+
+    Raises:
+        WeightsError: tensors are missing, superfluous, misshapen or not finite; the message names
+            them.
+    """
+    with torch.device("meta"):
+        module = make()
     wanted = module.state_dict()
-    found = {
-        name: tensor for name, tensor in tensors.items() if not name.startswith(prefixes or ())
-    }
     problems = [
-        *_named("missing", wanted.keys() - found.keys()),
-        *_named("not of this architecture", found.keys() - wanted.keys()),
-        *_named("of another shape", _misshapen(wanted, found)),
-        *_named("not finite", {n for n, t in found.items() if not torch.isfinite(t).all()}),
+        *_named("missing", wanted.keys() - state.keys()),
+        *_named("not of this architecture", state.keys() - wanted.keys()),
+        *_named("of another shape", _misshapen(wanted, state)),
+        *_named("not finite", {n for n, t in state.items() if not torch.isfinite(t).all()}),
     ]
     if problems:
-        raise WeightsError(f"{path}: {'; '.join(problems)}")
-    module.load_state_dict({name: tensor.float() for name, tensor in found.items()})
+        raise WeightsError(f"{_where(folder)}: {'; '.join(problems)}")
+    tensors = {
+        name: tensor.to(wanted[name].dtype, copy=True).contiguous()  # the file may be mapped
+        for name, tensor in state.items()
+    }
+    module.load_state_dict(tensors, assign=True)
+    if any(tensor.is_meta for tensor in (*module.buffers(), *module.parameters())):
+        module = make()  # it has tables that are not stored
+        module.load_state_dict(tensors)
+    return module
 
 
 def save_folder(path: Path, module: nn.Module, config: Mapping[str, Any]) -> ModelFolder:
@@ -120,6 +134,26 @@ def save_folder(path: Path, module: nn.Module, config: Mapping[str, Any]) -> Mod
     write_bytes(path / CONFIG_NAME, text.encode())
     write_bytes(path / WEIGHTS_NAME, save(tensors))
     return open_folder(path)
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
+    try:
+        held = load_file(path) if path.suffix == SAFETENSORS else read_pickle(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: damaged ({error}): get the file again") from error
+    try:
+        return model_state(held)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _where(folder: ModelFolder) -> str:
+    return ", ".join(str(path) for path in folder.weights) or str(folder.path)
 
 
 def _misshapen(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> set[str]:

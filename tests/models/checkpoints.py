@@ -1,0 +1,69 @@
+"""The stored references as the files that their authors publish, written into a folder."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from parity import GOLDEN
+from safetensors.torch import load_file, save_file
+
+from vtok.models.pickles import read_pickle
+
+
+def chameleon(folder: Path) -> Path:
+    return _copied(folder, "chameleon", "vqgan.ckpt", "vqgan.yaml")
+
+
+def chameleon_hf(folder: Path) -> Path:
+    """transformers' layout: the encoder's half of the tensors, and a configuration of its own."""
+    held = read_pickle(GOLDEN / "chameleon" / "vqgan.ckpt")
+    assert isinstance(held, dict)
+    state = {n: t.clone() for n, t in held["state_dict"].items() if not n.startswith("decoder.")}
+    save_file(state, folder / "model.safetensors")
+    shutil.copy(GOLDEN / "chameleon" / "hf-config.json", folder / "config.json")
+    return folder
+
+
+def open_magvit2(folder: Path) -> Path:
+    """Lightning's layout: averaged weights without dots, and last ones that are 5 % off."""
+    averaged = load_file(GOLDEN / "open-magvit2" / "averaged.safetensors")
+    state = {name: tensor * 1.05 for name, tensor in averaged.items()}
+    state |= {f"model_ema.{name.replace('.', '')}": tensor for name, tensor in averaged.items()}
+    state["model_ema.decay"] = torch.tensor(0.999)
+    state["model_ema.num_updates"] = torch.tensor(7, dtype=torch.int32)
+    state["loss.discriminator.main.0.weight"] = torch.ones(4, 3, 4, 4)
+    torch.save({"epoch": 1, "state_dict": state}, folder / "model.ckpt")
+    return _copied(folder, "open-magvit2", "config.yaml")
+
+
+def llamagen(folder: Path) -> Path:
+    """LlamaGen's trainer: no configuration, `model` beside other things."""
+    state = load_file(GOLDEN / "llamagen" / "model.safetensors")
+    state["quantize.codebook_used"] = torch.zeros(65536)
+    torch.save({"model": state, "steps": 3}, folder / "vq_ds16_c2i.pt")
+    return folder
+
+
+def dalle(folder: Path) -> Path:
+    """Two pickles of whole modules, of classes that are not installed."""
+    return _copied(folder, "dalle", "encoder.pkl", "decoder.pkl")
+
+
+STORED: dict[str, tuple[str, Callable[[Path], Path]]] = {  # label → references, writer
+    "chameleon": ("chameleon", chameleon),
+    "chameleon (HF)": ("chameleon", chameleon_hf),
+    "open-magvit2": ("open-magvit2", open_magvit2),
+    "llamagen": ("llamagen", llamagen),
+}
+
+
+def rewrite_json(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def _copied(folder: Path, family: str, *names: str) -> Path:
+    for name in names:
+        shutil.copy(GOLDEN / family / name, folder / name)
+    return folder

@@ -1,0 +1,115 @@
+"""A model's files to what makes it: every family this package knows, by name.
+
+In: a family's name, or none, a configuration, and the tensors under their authors' names. Out: a
+function that makes the empty tokenizer, and the tensors under its own names. Opens no files.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from torch import Tensor
+
+from vtok.errors import UnknownNameError, WeightsError
+from vtok.models.base import Tokenizer
+from vtok.models.families import CONV_FAMILIES, recognised
+from vtok.models.vtok_base import FAMILY, VtokBaseConfig, VtokBaseTokenizer
+
+Config = Mapping[str, Any]
+State = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a tokenizer is put together from.
+
+    Attributes:
+        make: Makes the tokenizer, without its weights.
+        state: Its tensors, under its own names.
+    """
+
+    make: Callable[[], Tokenizer]
+    state: State
+
+
+def tokenizer_parts(config: Config, state: State, *, name: str, family: str | None) -> Parts:
+    """Return the parts of a tokenizer.
+
+    Args:
+        config: The content of its configuration; may be empty.
+        state: Its tensors, as its authors call them.
+        name: The name it was asked for by.
+        family: What it is; None to find out.
+
+    Raises:
+        UnknownNameError: there is no such family.
+        WeightsError: it is none that this package knows, or its configuration is wrong.
+    """
+    found = family or family_of(config, frozenset(state))
+    if found not in _BUILDERS:
+        near = difflib.get_close_matches(found, family_names(), n=3, cutoff=0.4)
+        hint = f"did you mean {', '.join(near)}?" if near else f"there are: {_listed()}"
+        raise UnknownNameError(f"no family {found!r}: {hint}")
+    return _BUILDERS[found](config, state, name)
+
+
+def family_of(config: Config, names: frozenset[str]) -> str:
+    """Return the family of a model from its configuration and its tensors' names.
+
+    Raises:
+        WeightsError: it is none of those that this package knows.
+    """
+    own = config.get("family")
+    if isinstance(own, str) and own in _BUILDERS:
+        return own
+    found = recognised(config, names)
+    if found is None:
+        said = f"family {own!r} is not one of" if own is not None else "of no known family; known"
+        raise WeightsError(f"{said}: {_listed()}")
+    return found
+
+
+def family_names() -> tuple[str, ...]:
+    """Return the names of the families."""
+    return tuple(sorted(_BUILDERS))
+
+
+def vtok_base_config(config: Config) -> VtokBaseConfig:
+    """Return the shape that a config.json of this package's own model describes.
+
+    Raises:
+        WeightsError: a field is missing, unknown, or of another type.
+    """
+    given = {name: value for name, value in config.items() if name != "family"}
+    types = {field.name: field.type for field in fields(VtokBaseConfig)}
+    if given.keys() != types.keys():
+        odd = ", ".join(sorted(given.keys() ^ types.keys()))
+        raise WeightsError(f"the configuration has missing or unknown fields: {odd}")
+    for name, value in given.items():
+        if type(value) is not types[name] or (isinstance(value, int) and value < 1):
+            raise WeightsError(f"the configuration's {name} cannot be {value!r}")
+    return VtokBaseConfig(**given)
+
+
+def _vtok_base(config: Config, state: State, name: str) -> Parts:
+    shape = vtok_base_config(config)
+    return Parts(lambda: VtokBaseTokenizer(shape, name=name), state)
+
+
+def _conv(family: str) -> Callable[[Config, State, str], Parts]:
+    def build(config: Config, state: State, name: str) -> Parts:
+        ours = CONV_FAMILIES[family].keys.renamed(state)
+        return Parts(CONV_FAMILIES[family].maker(config, ours, name), ours)
+
+    return build
+
+
+def _listed() -> str:
+    return ", ".join(family_names())
+
+
+_BUILDERS: dict[str, Callable[[Config, State, str], Parts]] = {
+    FAMILY: _vtok_base,
+    **{family: _conv(family) for family in CONV_FAMILIES},
+}

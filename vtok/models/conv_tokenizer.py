@@ -1,0 +1,150 @@
+"""A tokenizer of convolutional networks around any quantizer.
+
+In: pixels (B, 3, H, W) in the range of its specification. Out: latents, indices, codes and pixels.
+Knows nothing of files or of how families name their tensors.
+
+Dimension letters: B batch, H W pixels, h w cells, D channels of a code, K codebook size.
+"""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from vtok.errors import WeightsError
+from vtok.models.base import PixelRange, Tokenizer, TokenizerSpec
+from vtok.models.convnet import Analysis, ConvStyle, Synthesis
+from vtok.models.convshape import ConvShape
+from vtok.nn.quantizer import (
+    BinaryQuantizer,
+    LogitQuantizer,
+    Metric,
+    Quantizer,
+    VectorQuantizer,
+)
+
+QuantizerKind = Literal["l2", "cosine", "dot", "logits", "big", "little"]
+
+_METRICS: dict[QuantizerKind, Metric] = {"l2": "l2", "cosine": "cosine", "dot": "dot"}
+
+
+class ProjectedLogits(LogitQuantizer):
+    """The largest of K logits that a linear map makes of a latent.
+
+    Args:
+        codebook_size: Number of codes and of logits (K).
+        latent_dim: Channels of a latent.
+        code_dim: Channels of a code (D); None for one-hot codes.
+    """
+
+    def __init__(self, codebook_size: int, latent_dim: int, code_dim: int | None) -> None:
+        super().__init__(codebook_size, code_dim)
+        self.proj = nn.Conv2d(latent_dim, codebook_size, 1)
+
+    def quantize(self, latents: Tensor) -> Tensor:
+        """Return indices (..., h, w) int64 of latents (..., h, w, C).
+
+        Raises:
+            NonFiniteError: a logit is NaN or infinite.
+        """
+        logits: Tensor = self.proj(latents.movedim(-1, -3))  # (..., K, h, w)
+        return super().quantize(logits.movedim(-3, -1))
+
+
+class ConvTokenizer(Tokenizer):
+    """Images to indices and back, at any size that the downsampling factor divides.
+
+    Args:
+        shape: Of the networks and the codebook.
+        style: What the family does differently.
+        quantizer: `l2`, `cosine` or `dot` search; argmax of `logits`; signs, of which channel 0 is
+            the most (`big`) or the least (`little`) significant bit.
+        name: The name it was asked for by.
+        family: The family's name.
+        pixels: The input range.
+    """
+
+    def __init__(
+        self,
+        shape: ConvShape,
+        style: ConvStyle,
+        quantizer: QuantizerKind,
+        *,
+        name: str,
+        family: str,
+        pixels: PixelRange,
+    ) -> None:
+        super().__init__()
+        self.encoder = Analysis(shape.encoder, shape.latent_channels, style)
+        self.decoder: Synthesis | None = None
+        if shape.decoder is not None:
+            self.decoder = Synthesis(shape.decoder, shape.latent_channels, style)
+        self.quant_conv: nn.Conv2d | None = None
+        self.post_quant_conv: nn.Conv2d | None = None
+        if shape.quant_conv:
+            self.quant_conv = nn.Conv2d(shape.latent_channels, shape.code_dim, 1)
+            self.post_quant_conv = nn.Conv2d(shape.code_dim, shape.latent_channels, 1)
+        elif shape.latent_channels != shape.code_dim:
+            raise WeightsError(
+                f"latents of {shape.latent_channels} channels and codes of {shape.code_dim} do "
+                "not fit without a convolution between them"
+            )
+        self.quantizer: Quantizer = _quantizer(quantizer, shape)
+        self.spec = TokenizerSpec(
+            name=name,
+            family=family,
+            downsample=shape.downsample,
+            codebook_size=self.quantizer.codebook_size,
+            code_dim=shape.code_dim,
+            pixels=pixels,
+            alignment_px=shape.downsample,
+            can_decode=shape.decoder is not None,
+        )
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return latents (B, D, h, w) of pixels (B, 3, H, W)."""
+        latents: Tensor = self.encoder(pixels)
+        return latents if self.quant_conv is None else self.quant_conv(latents)
+
+    def quantize(self, latents: Tensor) -> Tensor:
+        """Return indices (B, h, w) of latents (B, D, h, w); ties to the smaller one.
+
+        Raises:
+            NonFiniteError: a latent is NaN or infinite.
+        """
+        return self.quantizer.quantize(latents.movedim(1, -1))
+
+    def lookup(self, indices: Tensor) -> Tensor:
+        """Return codes (B, D, h, w) at indices (B, h, w).
+
+        Raises:
+            ShardError: an index is outside the codebook.
+        """
+        return self.quantizer.lookup(indices).movedim(-1, 1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return pixels (B, 3, H, W), unclamped, of codes (B, D, h, w).
+
+        Raises:
+            WeightsError: the checkpoint has no decoder.
+        """
+        if self.decoder is None:
+            raise WeightsError(
+                f"{self.spec.name} cannot decode: its weights have no decoder (transformers keeps "
+                "only the encoder of some families; the authors' own checkpoint has both)"
+            )
+        if self.post_quant_conv is not None:
+            codes = self.post_quant_conv(codes)
+        pixels: Tensor = self.decoder(codes)
+        return pixels
+
+
+def _quantizer(kind: QuantizerKind, shape: ConvShape) -> Quantizer:
+    if kind == "logits":
+        return ProjectedLogits(shape.codebook_size, shape.code_dim, shape.code_dim)
+    if kind == "big" or kind == "little":
+        if shape.codebook_size != 1 << shape.code_dim:
+            raise WeightsError(
+                f"{shape.code_dim} bits make {1 << shape.code_dim} codes, not {shape.codebook_size}"
+            )
+        return BinaryQuantizer(shape.code_dim, bit_order=kind)
+    return VectorQuantizer(shape.codebook_size, shape.code_dim, _METRICS[kind])

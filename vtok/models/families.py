@@ -1,0 +1,204 @@
+"""The convolutional families: what each one's files look like, and how they become a tokenizer.
+
+In: a configuration and the names of a file's tensors. Out: the family they are of, and a tokenizer
+with the very networks, quantizer and pixel range of its authors' code. Reads no files.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from torch import Tensor
+
+from vtok.models import convnet, keymaps
+from vtok.models.base import PixelRange
+from vtok.models.conv_tokenizer import ConvTokenizer, QuantizerKind
+from vtok.models.convnet import ConvStyle
+from vtok.models.convshape import ConfigFields, ConvShape, shape_from_config, shape_from_tensors
+from vtok.models.keymaps import KeyMap
+
+SIGNED = PixelRange()  # [-1, 1]
+UNIT = PixelRange(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))  # [0, 1]
+
+_HF = ConfigFields(
+    channels="base_channels",
+    multipliers="channel_multiplier",
+    latent_channels="latent_channels",
+    codebook_size="num_embeddings",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvFamily:
+    """A family of convolutional tokenizers.
+
+    Attributes:
+        name: As users write it.
+        keys: Its names for tensors.
+        quantizer: How latents become indices.
+        style: What its networks do differently.
+        pixels: Its input range.
+        fields: Its spellings of the configuration's fields, the first that fits.
+        mid: Its layers at the lowest resolution.
+        more_decoder_blocks: Blocks that a level of the decoder has more than one of the encoder.
+        quant_conv: Whether there are 1x1 convolutions around the quantizer.
+    """
+
+    name: str
+    keys: KeyMap
+    quantizer: QuantizerKind
+    style: ConvStyle = convnet.TAMING
+    pixels: PixelRange = SIGNED
+    fields: tuple[ConfigFields, ...] = (ConfigFields(),)
+    mid: Literal["attention", "blocks"] = "attention"
+    more_decoder_blocks: int = 1
+    quant_conv: bool = True
+
+    def shape(self, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> ConvShape:
+        """Return the shape that a configuration describes; without one, what the tensors have.
+
+        Args:
+            config: The content of the configuration file.
+            state: The tensors under this package's names.
+
+        Raises:
+            WeightsError: neither describes a model.
+        """
+        bits = self.quantizer in ("big", "little")
+        flat = flat_config(config)
+        for fields in self.fields:
+            if fields.multipliers in flat:
+                shape = shape_from_config(
+                    flat,
+                    fields,
+                    mid=self.mid,
+                    more_decoder_blocks=self.more_decoder_blocks,
+                    quant_conv=self.quant_conv,
+                )
+                return shape if _has_decoder(state) else _without_decoder(shape)
+        return shape_from_tensors(state, bits=bits)
+
+    def maker(
+        self, config: Mapping[str, Any], state: Mapping[str, Tensor], name: str
+    ) -> Callable[[], ConvTokenizer]:
+        """Return what makes the empty tokenizer; arguments and errors as above."""
+        shape = self.shape(config, state)
+        return lambda: ConvTokenizer(
+            shape, self.style, self.quantizer, name=name, family=self.name, pixels=self.pixels
+        )
+
+
+CONV_FAMILIES: dict[str, ConvFamily] = {
+    family.name: family
+    for family in (
+        ConvFamily(name="taming", keys=keymaps.TAMING, quantizer="l2"),
+        ConvFamily(name="taming-gumbel", keys=keymaps.GUMBEL, quantizer="logits"),
+        ConvFamily(name="latent-diffusion", keys=keymaps.TAMING, quantizer="l2"),
+        ConvFamily(
+            name="chameleon", keys=keymaps.TAMING, quantizer="l2", fields=(ConfigFields(), _HF)
+        ),
+        ConvFamily(name="ibq", keys=keymaps.TAMING, quantizer="dot"),
+        ConvFamily(name="llamagen", keys=keymaps.LLAMAGEN, quantizer="cosine", fields=()),
+        ConvFamily(name="janus", keys=keymaps.JANUS, quantizer="cosine", fields=()),
+        ConvFamily(
+            name="maskgit",
+            keys=keymaps.MASKGIT,
+            quantizer="l2",
+            style=convnet.MASKGIT,
+            pixels=UNIT,
+            fields=(
+                ConfigFields(
+                    channels="hidden_channels",
+                    multipliers="channel_mult",
+                    codebook_size="num_embeddings",
+                    code_dim="quantized_embed_dim",
+                    attention=None,  # its attention resolutions are read and never used
+                ),
+            ),
+            mid="blocks",
+            more_decoder_blocks=0,
+            quant_conv=False,
+        ),
+        ConvFamily(
+            name="open-magvit2",
+            keys=keymaps.MAGVIT2,
+            quantizer="little",
+            style=convnet.MAGVIT2,
+            fields=(ConfigFields(attention=None),),
+            mid="blocks",
+            more_decoder_blocks=0,
+            quant_conv=False,
+        ),
+        ConvFamily(name="show-o", keys=keymaps.SHOWO, quantizer="big", fields=()),
+    )
+}
+
+
+def flat_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all fields of a configuration that describe the model, in one mapping.
+
+    Taming's lie in `model.params` and its `ddconfig`, Lightning's in `model.init_args`,
+    transformers' of a larger model in `vq_config`.
+    """
+    flat = dict(config)
+    for step in ("model", "params", "init_args", "vq_config", "ddconfig"):
+        inner = flat.get(step)
+        if isinstance(inner, Mapping):
+            flat |= inner
+    return flat
+
+
+def recognised(config: Mapping[str, Any], names: frozenset[str]) -> str | None:
+    """Return the family of a model, or None for one that looks like none of these.
+
+    Args:
+        config: The content of its configuration; may be empty.
+        names: Of its tensors, as its authors call them.
+    """
+    flat = flat_config(config)
+    target = f"{flat.get('target', '')} {flat.get('class_path', '')}"
+    for part, family in _TARGETS:
+        if part in target:
+            return family
+    for field in ("model_type", "_class_name"):
+        value = flat.get(field)
+        if isinstance(value, str) and value in _CLASSES:
+            return _CLASSES[value]
+    for part, family in _MARKS:
+        if any(part in name for name in names):
+            return family
+    return None
+
+
+_TARGETS = (  # parts of the class that a trainer's configuration names
+    ("GumbelVQ", "taming-gumbel"),
+    ("lfqgan", "open-magvit2"),
+    ("IBQ", "ibq"),
+    ("ibqgan", "ibq"),
+    ("ldm.", "latent-diffusion"),
+    ("taming.", "taming"),
+)
+_CLASSES = {
+    "chameleon_vqgan": "chameleon",
+    "chameleon": "chameleon",
+    "janus_vqgan": "janus",
+    "janus": "janus",
+    "MaskGitVQGAN": "maskgit",
+    "MAGVITv2": "show-o",
+}
+_MARKS = (  # parts of names that one family alone has
+    ("encoder.conv_blocks.", "llamagen"),
+    ("quantize.proj.weight", "taming-gumbel"),
+    ("decoder.adaptive.", "open-magvit2"),
+    ("encoder.quant_conv.", "show-o"),
+    (".upsample_conv.", "maskgit"),
+    ("encoder.mid.block_1.", "taming"),
+)
+
+
+def _has_decoder(state: Mapping[str, Tensor]) -> bool:
+    return any(name.startswith("decoder.") for name in state)
+
+
+def _without_decoder(shape: ConvShape) -> ConvShape:
+    return replace(shape, decoder=None)
