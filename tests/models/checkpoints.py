@@ -1,6 +1,7 @@
 """The stored references as the files that their authors publish, written into a folder."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from parity import GOLDEN
 from safetensors.torch import load_file, save_file
 
 from vtok.models.pickles import read_pickle
+from vtok.models.standins import Inert, module_state
 
 
 def chameleon(folder: Path) -> Path:
@@ -51,16 +53,38 @@ def dalle(folder: Path) -> Path:
     return _copied(folder, "dalle", "encoder.pkl", "decoder.pkl")
 
 
+def dalle_hf(folder: Path) -> Path:
+    """FLAVA's layout: the encoder alone, each part one module deeper."""
+    state = module_state(_inert(GOLDEN / "dalle" / "encoder.pkl"))
+    renamed = {}
+    for name, tensor in state.items():
+        name = re.sub(r"(blocks\.group_\d+)\.", r"\1.group.", name)
+        name = name.replace(".res_path.", ".res_path.path.")
+        name = re.sub(r"\.w$", ".weight", re.sub(r"\.b$", ".bias", name))
+        renamed[name] = tensor.clone()
+    save_file(renamed, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model_type": "flava_image_codebook"}))
+    return folder
+
+
 STORED: dict[str, tuple[str, Callable[[Path], Path]]] = {  # label → references, writer
     "chameleon": ("chameleon", chameleon),
     "chameleon (HF)": ("chameleon", chameleon_hf),
     "open-magvit2": ("open-magvit2", open_magvit2),
     "llamagen": ("llamagen", llamagen),
+    "dalle": ("dalle", dalle),
+    "dalle (HF)": ("dalle", dalle_hf),
 }
 
 
 def rewrite_json(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def _inert(path: Path) -> Inert:
+    held = read_pickle(path)
+    assert isinstance(held, Inert)
+    return held
 
 
 def _copied(folder: Path, family: str, *names: str) -> Path:

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from vtok.errors import UnknownNameError, WeightsError
 from vtok.models.base import Tokenizer
+from vtok.models.dalle import FAMILY as DALLE
+from vtok.models.dalle import DalleTokenizer, dalle_shape, dalle_state
 from vtok.models.families import CONV_FAMILIES, recognised
 from vtok.models.vtok_base import FAMILY, VtokBaseConfig, VtokBaseTokenizer
 
@@ -97,6 +99,12 @@ def _vtok_base(config: Config, state: State, name: str) -> Parts:
     return Parts(lambda: VtokBaseTokenizer(shape, name=name), state)
 
 
+def _dalle(_config: Config, state: State, name: str) -> Parts:
+    ours = dalle_state(state)
+    shape = dalle_shape(ours)
+    return Parts(lambda: DalleTokenizer(shape, name=name), ours)
+
+
 def _conv(family: str) -> Callable[[Config, State, str], Parts]:
     def build(config: Config, state: State, name: str) -> Parts:
         ours = CONV_FAMILIES[family].keys.renamed(state)
@@ -111,5 +119,6 @@ def _listed() -> str:
 
 _BUILDERS: dict[str, Callable[[Config, State, str], Parts]] = {
     FAMILY: _vtok_base,
+    DALLE: _dalle,
     **{family: _conv(family) for family in CONV_FAMILIES},
 }

@@ -185,6 +185,7 @@ _CLASSES = {
     "janus": "janus",
     "MaskGitVQGAN": "maskgit",
     "MAGVITv2": "show-o",
+    "flava_image_codebook": "dalle",
 }
 _MARKS = (  # parts of names that one family alone has
     ("encoder.conv_blocks.", "llamagen"),
@@ -193,6 +194,7 @@ _MARKS = (  # parts of names that one family alone has
     ("encoder.quant_conv.", "show-o"),
     (".upsample_conv.", "maskgit"),
     ("encoder.mid.block_1.", "taming"),
+    ("blocks.group_1.block_1.res_path.", "dalle"),
 )
 
 
