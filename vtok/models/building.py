@@ -12,11 +12,14 @@ from typing import Any
 from torch import Tensor
 
 from vtok.errors import UnknownNameError, WeightsError
-from vtok.models.base import Tokenizer
+from vtok.models.base import PixelRange, Tokenizer
 from vtok.models.dalle import FAMILY as DALLE
 from vtok.models.dalle import DalleTokenizer, dalle_shape, dalle_state
-from vtok.models.families import CONV_FAMILIES, recognised
+from vtok.models.families import CONV_FAMILIES, SIGNED, UNIT, recognised
 from vtok.models.vtok_base import FAMILY, VtokBaseConfig, VtokBaseTokenizer
+from vtok.models.wrapped import DiffusersTokenizer, Emu3Tokenizer
+
+_CODEBOOK = "quantizer.codebook"
 
 Config = Mapping[str, Any]
 State = Mapping[str, Tensor]
@@ -113,6 +116,16 @@ def _conv(family: str) -> Callable[[Config, State, str], Parts]:
     return build
 
 
+def _wrapped(
+    wrapper: type[DiffusersTokenizer | Emu3Tokenizer], family: str, pixels: PixelRange
+) -> Callable[[Config, State, str], Parts]:
+    def build(config: Config, state: State, name: str) -> Parts:
+        ours = {_CODEBOOK if n == "quantize.embedding.weight" else n: t for n, t in state.items()}
+        return Parts(lambda: wrapper(config, name=name, family=family, pixels=pixels), ours)
+
+    return build
+
+
 def _listed() -> str:
     return ", ".join(family_names())
 
@@ -120,5 +133,8 @@ def _listed() -> str:
 _BUILDERS: dict[str, Callable[[Config, State, str], Parts]] = {
     FAMILY: _vtok_base,
     DALLE: _dalle,
+    "amused": _wrapped(DiffusersTokenizer, "amused", UNIT),
+    "diffusers-vq": _wrapped(DiffusersTokenizer, "diffusers-vq", SIGNED),
+    "emu3": _wrapped(Emu3Tokenizer, "emu3", SIGNED),
     **{family: _conv(family) for family in CONV_FAMILIES},
 }

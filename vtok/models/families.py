@@ -160,6 +160,9 @@ def recognised(config: Mapping[str, Any], names: frozenset[str]) -> str | None:
     for part, family in _TARGETS:
         if part in target:
             return family
+    if flat.get("_class_name") == "VQModel":
+        # The class does not say the pixel range; only aMUSEd's codes are looked up this way.
+        return "amused" if flat.get("lookup_from_codebook") is True else "diffusers-vq"
     for field in ("model_type", "_class_name"):
         value = flat.get(field)
         if isinstance(value, str) and value in _CLASSES:
@@ -185,6 +188,7 @@ _CLASSES = {
     "janus": "janus",
     "MaskGitVQGAN": "maskgit",
     "MAGVITv2": "show-o",
+    "emu3_vqgan": "emu3",
     "flava_image_codebook": "dalle",
 }
 _MARKS = (  # parts of names that one family alone has

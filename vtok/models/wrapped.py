@@ -1,0 +1,184 @@
+"""Tokenizers whose networks are a library's: diffusers' VQModel, transformers' Emu3.
+
+In: a configuration as the library writes it. Out: a tokenizer around the library's networks with
+this package's exact search. The libraries are imported when such a model is loaded, not before.
+Reads no files.
+
+Dimension letters: B batch, H W pixels, h w cells, D channels of a code, T frames.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from vtok.errors import WeightsError
+from vtok.models.base import PixelRange, Tokenizer, TokenizerSpec
+from vtok.nn.quantizer import VectorQuantizer
+
+_MAX_LIST = 16
+_MAX_DEPTH = 64
+_MAX_NUMBER = 1 << 24
+_DEPTHS = frozenset(("layers_per_block", "num_res_blocks", "temporal_downsample_factor"))
+
+
+class DiffusersTokenizer(Tokenizer):
+    """A diffusers VQModel: aMUSEd's, latent diffusion's or MoVQ's.
+
+    Args:
+        config: The content of its config.json.
+        name: The name it was asked for by.
+        family: The family's name.
+        pixels: The input range, which the configuration does not say.
+
+    Raises:
+        WeightsError: diffusers is not installed, or the configuration is none of a VQModel.
+    """
+
+    def __init__(
+        self, config: Mapping[str, Any], *, name: str, family: str, pixels: PixelRange
+    ) -> None:
+        super().__init__()
+        try:
+            from diffusers import VQModel
+        except ImportError as error:
+            raise _not_installed("diffusers", name) from error
+        network = _made(VQModel, config)
+        self.encoder: nn.Module = network.encoder
+        self.quant_conv: nn.Module = network.quant_conv
+        self.post_quant_conv: nn.Module = network.post_quant_conv
+        self.decoder: nn.Module = network.decoder
+        self.spatial = network.config.norm_type == "spatial"
+        codebook = network.quantize.embedding.weight
+        self.quantizer = VectorQuantizer(*codebook.shape)
+        self.spec = _spec(name, family, codebook, len(network.config.block_out_channels), pixels)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return latents (B, D, h, w) of pixels (B, 3, H, W)."""
+        latents: Tensor = self.quant_conv(self.encoder(pixels))
+        return latents
+
+    def quantize(self, latents: Tensor) -> Tensor:
+        """Return the nearest index (B, h, w) of latents (B, D, h, w); ties to the smaller one.
+
+        Raises:
+            NonFiniteError: a latent is NaN or infinite.
+        """
+        return self.quantizer.quantize(latents.movedim(1, -1))
+
+    def lookup(self, indices: Tensor) -> Tensor:
+        """Return codes (B, D, h, w) at indices (B, h, w).
+
+        Raises:
+            ShardError: an index is outside the codebook.
+        """
+        return self.quantizer.lookup(indices).movedim(-1, 1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return pixels (B, 3, H, W), unclamped, of codes (B, D, h, w)."""
+        style = codes if self.spatial else None
+        pixels: Tensor = self.decoder(self.post_quant_conv(codes), style)
+        return pixels
+
+
+class Emu3Tokenizer(Tokenizer):
+    """Emu3's video tokenizer for single images: repeated to one step of its T frames.
+
+    Args:
+        config: The content of its config.json.
+        name: The name it was asked for by.
+        family: The family's name.
+        pixels: The input range.
+
+    Raises:
+        WeightsError: transformers is not installed, or the configuration is not Emu3's.
+    """
+
+    def __init__(
+        self, config: Mapping[str, Any], *, name: str, family: str, pixels: PixelRange
+    ) -> None:
+        super().__init__()
+        try:
+            from transformers import Emu3VQVAE, Emu3VQVAEConfig
+        except ImportError as error:
+            raise _not_installed("transformers", name) from error
+        network = Emu3VQVAE(_made(Emu3VQVAEConfig, config))
+        self.encoder: nn.Module = network.encoder
+        self.quant_conv: nn.Module = network.quant_conv
+        self.post_quant_conv: nn.Module = network.post_quant_conv
+        self.decoder: nn.Module = network.decoder
+        self.num_frames: int = network.config.temporal_downsample_factor
+        codebook = network.quantize.embedding.weight
+        self.quantizer = VectorQuantizer(*codebook.shape)
+        self.spec = _spec(name, family, codebook, len(network.config.channel_multiplier), pixels)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return latents (B, D, h, w) of pixels (B, 3, H, W)."""
+        frames = pixels.unsqueeze(1).repeat(1, self.num_frames, 1, 1, 1)  # (B, T, 3, H, W)
+        encoded: Tensor = self.encoder(frames)  # (B, 1, D, h, w)
+        latents: Tensor = self.quant_conv(encoded.transpose(1, 2))  # (B, D, 1, h, w)
+        return latents.squeeze(2)
+
+    def quantize(self, latents: Tensor) -> Tensor:
+        """Return the nearest index (B, h, w) of latents (B, D, h, w); ties to the smaller one.
+
+        Raises:
+            NonFiniteError: a latent is NaN or infinite.
+        """
+        return self.quantizer.quantize(latents.movedim(1, -1))
+
+    def lookup(self, indices: Tensor) -> Tensor:
+        """Return codes (B, D, h, w) at indices (B, h, w).
+
+        Raises:
+            ShardError: an index is outside the codebook.
+        """
+        return self.quantizer.lookup(indices).movedim(-1, 1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return pixels (B, 3, H, W), unclamped, of codes (B, D, h, w): the first frame."""
+        frame = codes.unsqueeze(2).contiguous()  # (B, D, 1, h, w)
+        latents: Tensor = self.post_quant_conv(frame)
+        video: Tensor = self.decoder(latents.transpose(1, 2), frame.transpose(1, 2))
+        size = (codes.shape[2] * self.spec.downsample, codes.shape[3] * self.spec.downsample)
+        return video.reshape(len(codes), self.num_frames, 3, *size)[:, 0]
+
+
+def _spec(
+    name: str, family: str, codebook: Tensor, num_levels: int, pixels: PixelRange
+) -> TokenizerSpec:
+    downsample = 1 << (num_levels - 1)
+    return TokenizerSpec(
+        name=name,
+        family=family,
+        downsample=downsample,
+        codebook_size=codebook.shape[0],
+        code_dim=codebook.shape[1],
+        pixels=pixels,
+        alignment_px=downsample,
+    )
+
+
+def _made(make: Callable[..., Any], config: Mapping[str, Any]) -> Any:
+    """Return what the library makes of those fields that it knows, none of absurd size.
+
+    Raises:
+        WeightsError: a field cannot be what it is.
+    """
+    known = inspect.signature(make).parameters
+    given = {name: value for name, value in config.items() if name in known}
+    for name, value in given.items():
+        numbers = value if isinstance(value, list) else [value]
+        limit = _MAX_DEPTH if name in _DEPTHS else _MAX_NUMBER
+        if len(numbers) > _MAX_LIST or any(isinstance(n, int) and n > limit for n in numbers):
+            raise WeightsError(f"the configuration's {name} cannot be {value!r}")
+    try:
+        return make(**given)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"the configuration is not understood: {reason}") from error
+
+
+def _not_installed(library: str, name: str) -> WeightsError:
+    return WeightsError(f"{name} needs {library}: pip install 'vtok[models]'")
