@@ -1,6 +1,9 @@
 """A tokenizer beside JPEG, WebP and AVIF at its own bit rate, over images it never saw.
 
-    python tests/bench/bench_quality.py FOLDER [--model vtok-base] [--holdout 100]
+    python tests/bench/bench_quality.py [FOLDER] [--model vtok-base] [--holdout 100]
+
+Of a folder, the last images by name are taken, as training holds them out; without one, the
+sample images, which no training saw.
 
 For every image, each codec gets at most the bytes that the indices need (log2 K bits each), at the
 highest quality that fits; where not even its lowest does, the lowest is taken, in its favour. PSNR,
@@ -11,6 +14,7 @@ import argparse
 import io
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +24,11 @@ from PIL import Image, features
 from vtok.engine.quality import MIN_MS_SSIM_SIDE_PX, ms_ssim, psnr, ssim
 from vtok.io.sources import open_source
 from vtok.models.registry import load_tokenizer
-from vtok.training.photographs import split_photographs
+from vtok.training.photographs import Photographs, split_photographs
 from vtok.training.validation import Reconstruction, reconstruct
 
 Pixels = npt.NDArray[np.uint8]
+SAMPLES = Path(__file__).parents[2] / "sample_images"
 Figures = tuple[float, float, float, float]
 Row = tuple[str, Figures]
 
@@ -62,16 +67,24 @@ def figures(original: Pixels, other: Pixels) -> tuple[float, float, float]:
     return psnr(other, original), ssim(other, original), multi
 
 
+def held_out(folder: str | None, holdout: int) -> list[Pixels]:
+    """Return those held out of a folder, or the sample images of moderate size."""
+    if folder is not None:
+        return list(split_photographs(open_source(folder), holdout=holdout)[1])
+    samples = Photographs(list(open_source(str(SAMPLES)).list()))
+    return [each for each in samples if 100**2 < each.shape[0] * each.shape[1] < 4e6]
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder")
+    parser.add_argument("folder", nargs="?")
     parser.add_argument("--model", default="vtok-base")
     parser.add_argument("--holdout", type=int, default=100)
     chosen = parser.parse_args()
     tokenizer = load_tokenizer(chosen.model)
     bits = math.log2(tokenizer.spec.codebook_size)
-    _, images = split_photographs(open_source(chosen.folder), holdout=chosen.holdout)
+    images = held_out(chosen.folder, chosen.holdout)
     rows: dict[str, list[Figures]] = {}
     uses = np.zeros(tokenizer.spec.codebook_size, np.int64)
     codecs = [name for name in CODECS if name != "AVIF" or features.check("avif")]
@@ -80,7 +93,7 @@ def main() -> None:
             rows.setdefault(name or chosen.model, []).append(measured)
         uses += np.bincount(each.indices.ravel(), minlength=len(uses))
     shares = uses[uses > 0] / uses.sum()
-    print(f"{len(images)} images, the last by name; mean over images")
+    print(f"{len(images)} images; means over images")
     print(f"{'':12} {'bits/px':>8} {'PSNR dB':>8} {'SSIM':>7} {'MS-SSIM':>8}")
     for name, measured_all in rows.items():
         rate, decibels, similarity, multi = np.nanmean(np.array(measured_all), axis=0)
