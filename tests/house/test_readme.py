@@ -1,6 +1,9 @@
 """The README is true: its Python runs, its help is the program's, its folders exist."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +21,14 @@ def python_blocks() -> Iterator[str]:
 
 
 def test_the_help_is_the_programs() -> None:
-    result = CliRunner().invoke(app, ["--help"], prog_name="vtok", env={"COLUMNS": "100"})
+    run = "import sys; sys.argv = ['vtok', '--help']; from vtok.cli.app import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", run],
+        env={**os.environ, "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     shown = re.search(r"<!-- help -->\n```\n(.*?)```", README, re.DOTALL)
     assert shown is not None
     assert shown[1].strip() == result.stdout.strip()
