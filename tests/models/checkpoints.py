@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from parity import GOLDEN
 from safetensors.torch import load_file, save_file
+from seeded import seeded_state
 
 from vtok.models.pickles import read_pickle
 from vtok.models.standins import Inert, module_state
@@ -67,6 +68,25 @@ def dalle_hf(folder: Path) -> Path:
     return folder
 
 
+def trainer(folder: Path) -> Path:
+    """taming's layout, which others kept: Lightning's file, the model's shape in a yaml."""
+    config, state = _seeded(folder.name)
+    torch.save({"epoch": 1, "state_dict": state}, folder / "last.ckpt")
+    (folder / "model.yaml").write_text(json.dumps(config))  # JSON is YAML
+    return folder
+
+
+def hub(folder: Path) -> Path:
+    """Open-MUSE's and Show-o's layout: a plain state dict and a configuration beside it."""
+    config, state = _seeded(folder.name)
+    if folder.name == "show-o":
+        state["quantize.embedding"] = torch.zeros(512, 9)
+        state["quantize.power_vals"] = 2 ** torch.arange(8, -1, -1)
+    torch.save(state, folder / "pytorch_model.bin")
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
 STORED: dict[str, tuple[str, Callable[[Path], Path]]] = {  # label → references, writer
     "chameleon": ("chameleon", chameleon),
     "chameleon (HF)": ("chameleon", chameleon_hf),
@@ -74,11 +94,21 @@ STORED: dict[str, tuple[str, Callable[[Path], Path]]] = {  # label → reference
     "llamagen": ("llamagen", llamagen),
     "dalle": ("dalle", dalle),
     "dalle (HF)": ("dalle", dalle_hf),
+    "taming": ("taming", trainer),
+    "taming-gumbel": ("taming-gumbel", trainer),
+    "ibq": ("ibq", trainer),
+    "maskgit": ("maskgit", hub),
+    "show-o": ("show-o", hub),
 }
 
 
 def rewrite_json(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def _seeded(family: str) -> tuple[dict[str, object], dict[str, torch.Tensor]]:
+    model = json.loads((GOLDEN / family / "model.json").read_text())
+    return model["config"], seeded_state(model["tensors"], model["seed"])
 
 
 def _inert(path: Path) -> Inert:

@@ -13,6 +13,8 @@ from vtok.models.registry import load_tokenizer
 # next norm subtracts the mean: rounding grows a thousandfold. The authors' own code is as far from
 # its stored output on another processor than the one that made it (2.3e-4), and as far from fp64.
 ILL_CONDITIONED = {("open-magvit2", "sq"): (MAX_DECODE_ERROR, 5e-4)}
+# Chameleon's own file is taming's to the last name, search and range.
+LOOKS_LIKE = {"chameleon": "taming"}
 
 
 def unmapped(pixels: Tensor) -> Tensor:
@@ -24,7 +26,10 @@ def unmapped(pixels: Tensor) -> Tensor:
 @pytest.mark.parametrize("label", STORED)
 def test_equals_the_authors_code(label: str, tag: str, tmp_path: Path) -> None:
     stored, write = STORED[label]
-    tokenizer = load_tokenizer(str(write(tmp_path)))
+    folder = tmp_path / stored
+    folder.mkdir()
+    tokenizer = load_tokenizer(str(write(folder)))
+    assert tokenizer.spec.family in (stored, LOOKS_LIKE.get(stored))
     finish = unmapped if tokenizer.spec.family == "dalle" else lambda pixels: pixels
     found = errors(tokenizer, references(stored), tag, finish)
     latents, wrong, decoded = recorded(label, tag, found)

@@ -1,0 +1,28 @@
+"""Weights from a number: the same bits on every machine, so that only outputs are stored."""
+
+import math
+
+import numpy as np
+import torch
+
+
+def seeded_state(shapes: dict[str, list[int]], seed: int) -> dict[str, torch.Tensor]:
+    """Uniform weights for tensors of these names and shapes, of a size that keeps signals alive.
+
+    numpy promises Philox's raw numbers for ever; 24 bits of each make an exact fp32.
+    """
+    source = np.random.Philox(key=seed)
+    state: dict[str, torch.Tensor] = {}
+    for name in sorted(shapes):
+        shape = shapes[name]
+        raw = source.random_raw(math.prod(shape)) >> np.uint64(40)
+        values = (raw.astype(np.float32) / np.float32(1 << 23) - np.float32(1)).reshape(shape)
+        if len(shape) == 1:  # biases, and scales of norms
+            values = values / np.float32(8)
+            if "norm" in name and name.endswith("weight"):
+                values = values + np.float32(1)
+        elif "embed" not in name:
+            fan_in = math.prod(shape[1:])
+            values = values * np.float32(2.0 ** round(math.log2(math.sqrt(3 / fan_in))))
+        state[name] = torch.from_numpy(np.ascontiguousarray(values))
+    return state
