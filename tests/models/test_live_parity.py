@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from vtok.models.registry import load_tokenizer
 
-Forward = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]  # pixels → latents, codes, indices
+pytestmark = pytest.mark.slow  # importing the libraries is most of it
+
 SIZES = {"sq": (2, 64, 64), "ns": (1, 64, 96)}
 
 

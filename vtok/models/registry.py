@@ -1,7 +1,8 @@
 """Names to models: what ships, what lies in a folder, what a hub has.
 
-In: a name (`vtok-base`), a model folder, or a hub id (`owner/name`). Out: a tokenizer or an
-encoder in eval mode that knows its specification and its weights' digest. Knows nothing of images.
+In: a name (`vtok-base`, `llamagen-vq16`), a model folder, a weights file, or a hub id
+(`owner/name`). Out: a tokenizer or an encoder in eval mode that knows its specification and its
+weights' digest. Knows nothing of images.
 """
 
 import difflib
@@ -72,6 +73,7 @@ def load_tokenizer(name: str = DEFAULT_MODEL, family: str | None = None) -> Toke
     try:
         parts = tokenizer_parts(folder.config, read_state(folder), name=name, family=family)
         tokenizer = load_model(parts.make, parts.state, folder)
+        _check_preset(name, tokenizer)
     except WeightsError as error:
         raise _located(error, folder) from error
     tokenizer.weights_sha256 = folder.weights_sha256
@@ -146,6 +148,22 @@ def _download(hub_id: str) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise _unfetched(hub_id, error) from error
     return path
+
+
+def _check_preset(name: str, tokenizer: Tokenizer) -> None:
+    """Hold a published model to what the table says of it.
+
+    Raises:
+        WeightsError: the file fetched is of another model.
+    """
+    preset, spec = PRESETS.get(name), tokenizer.spec
+    if preset is None or name in SHIPPED:
+        return
+    if (spec.downsample, spec.codebook_size) != (preset.downsample, preset.codebook_size):
+        raise WeightsError(
+            f"{name} should have {preset.codebook_size} codes at 1/{preset.downsample} of the "
+            f"size, and {preset.hub_id} has {spec.codebook_size} at 1/{spec.downsample}"
+        )
 
 
 def _unfetched(hub_id: str, error: Exception) -> WeightsError:
