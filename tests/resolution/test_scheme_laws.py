@@ -208,10 +208,53 @@ def test_every_name_and_alias_leads_to_its_row() -> None:
         resolve("internvll")
 
 
-def test_what_people_type_is_known() -> None:
-    typed = "qwen2.5-vl llava-next internvl gpt-4o claude gemini gemma3 pixtral siglip2 molmo"
-    typed += " idefics3 smolvlm minicpm-v llama-4 llama-3.2 phi-4 phi-3.5 deepseek-vl2 aya kimi"
-    assert all(resolve(name) for name in typed.split())
+TYPED = {
+    "qwen2.5-vl": "qwen2_5_vl Qwen2.5-VL-7B Qwen/Qwen2.5-VL-72B-Instruct-AWQ qwen2.5vl:7b qwen2-vl",
+    "qwen3-vl": "qwen3_vl Qwen3-VL-235B-A22B-Instruct qwen3-vl-8b",
+    "llava-next": "llava_next llava-1.6 LLaVA-v1.6 llava-hf/llava-v1.6-mistral-7b-hf anyres",
+    "llava-onevision": "llava_onevision llava-ov",
+    "internvl": "internvl2_5 InternVL2.5 OpenGVLab/InternVL3-8B internvl3.5 InternVL2_5-8B",
+    "smolvlm": "SmolVLM-Instruct SmolVLM2-2.2B-Instruct",
+    "smolvlm2": "SmolVLM-256M-Instruct smolvlm2-500m",
+    "idefics3": "Idefics3 idefics_3",
+    "minicpm-v": "minicpmv MiniCPM-V-2_6 MiniCPM-V-4_5 minicpm-o-2.6",
+    "llama-3.2-vision": "llama3.2-vision meta-llama/Llama-3.2-11B-Vision-Instruct mllama",
+    "llama-4": "llama4 Llama-4-Scout-17B-16E-Instruct",
+    "phi-3.5-vision": "phi3.5 phi3_v Phi-3.5-vision-instruct",
+    "phi-4-multimodal": "phi4 phi-4-multimodal-instruct phi4_multimodal",
+    "deepseek-vl2": "deepseek_vl2 deepseek-vl2-tiny",
+    "pixtral": "Pixtral-12B pixtral_12b",
+    "mistral-small": "mistral-small-3.1 mistral-small-3.2",
+    "gemma3": "gemma-3 google/gemma-3-4b-it",
+    "siglip2": "siglip_2 siglip2-so400m-patch16-naflex",
+    "kimi-vl": "kimi_vl moonshotai/Kimi-VL-A3B-Instruct",
+    "kimi-k2.5": "kimi",
+    "molmo": "Molmo-7B-D molmo-7b",
+    "fuyu": "fuyu-8b",
+    "ovis2": "Ovis2-8B ovis",
+    "cohere2-vision": "command-a-vision cohere",
+    "aya-vision": "aya aya-vision-8b",
+    "got-ocr2": "GOT-OCR2.0 got_ocr",
+    "gpt-4o": "gpt4o GPT-4o gpt_4o gpt-4-vision-preview openai",
+    "claude": "anthropic claude-sonnet-4-5",
+    "claude-legacy": "claude-3-5-sonnet-20241022 claude-3.7",
+    "gemini": "gemini-2.5-pro gemini-2.0-flash",
+}
+
+
+@pytest.mark.parametrize("name", sorted(TYPED))
+def test_what_people_type_is_known(name: str) -> None:
+    assert {typed: find_row(typed).name for typed in TYPED[name].split()} == dict.fromkeys(
+        TYPED[name].split(), name
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["deepseek-ocr", "gemini-3", "gemma3n", "gpt-4o-audio", "pixtral-large", "7b", "", "/"]
+)
+def test_other_models_are_not_taken_for_their_relatives(name: str) -> None:
+    with pytest.raises(UnknownNameError):
+        find_row(name)
 
 
 def test_estimates_are_marked_and_say_their_source() -> None:
@@ -234,6 +277,7 @@ def test_sizes_that_the_reference_cannot_cut_are_one_typed_error() -> None:
     for name, size in {
         "qwen2.5-vl": Size(height=201, width=1),
         "pixtral": Size(height=5000, width=1),
+        "kimi-vl": Size(height=7141, width=1),
         "phi-4": Size(height=199, width=1),
         "idefics2-split": Size(height=1, width=2),
         "deepseek-ocr2": Size(height=5000, width=1),

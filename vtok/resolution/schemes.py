@@ -8,6 +8,7 @@ import difflib
 from functools import lru_cache
 
 from vtok.errors import UnknownNameError
+from vtok.resolution.names import normal, spellings
 from vtok.resolution.options import SchemeOptions
 from vtok.resolution.rows import chapter, closed, fitted, tiled, whole
 from vtok.resolution.rows.row import Row
@@ -31,28 +32,27 @@ def scheme_names() -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def _rows_by_name() -> dict[str, Row]:
-    rows = {}
+    rows: dict[str, Row] = {}
     for row in ROWS:
         for name in (row.name, *row.aliases):
-            assert _normal(name) not in rows, name
-            rows[_normal(name)] = row
+            assert rows.setdefault(normal(name), row) is row, name
     return rows
 
 
-def _normal(name: str) -> str:
-    return name.strip().lower().replace("_", "-").replace(" ", "-")
-
-
 def find_row(name: str) -> Row:
-    """Return the row of a scheme by its name or an alias; case, `_` and `-` do not matter.
+    """Return the row of a scheme by its name or an alias, or by a checkpoint's name.
+
+    Case and `.`, `-`, `_` do not matter, nor do an owner (`Qwen/`) and words that tell only the
+    size or tuning of a checkpoint (`-7b-instruct`).
 
     Raises:
         UnknownNameError: there is none; the message names the nearest.
     """
     rows = _rows_by_name()
-    row = rows.get(_normal(name))
+    tried = list(spellings(name))
+    row = next((rows[spelling] for spelling in tried if spelling in rows), None)
     if row is None:
-        near = difflib.get_close_matches(_normal(name), rows, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(tried[-1], rows, n=3, cutoff=0.5)
         canonical = list(dict.fromkeys(rows[match].name for match in near))
         hint = f"did you mean {' or '.join(canonical)}?" if near else ", ".join(scheme_names())
         raise UnknownNameError(f"no scheme is called {name!r}: {hint}")

@@ -131,6 +131,37 @@ class ShrinkAndPad:
 
 
 @dataclass(frozen=True, slots=True)
+class ReducedAndPadded:
+    """Reduced (never enlarged) to a number of patches, padded to whole cells; no limit to a side.
+
+    Source: moonshotai/Kimi-VL-A3B-Instruct `image_processing_kimi_vl.py`, `rescale`, which refuses
+    an image that then has a side of `patches_refused` or more.
+    """
+
+    patch_px: int
+    cell_px: int
+    max_patches: int
+    patches_refused: int
+    fill: Fill = BLACK
+
+    def lay(self, size: Size) -> Laid:
+        """Return the canvas."""
+        height, width = size.height, size.width
+        resizes: tuple[Size, ...] = ()
+        patches = (width // self.patch_px) * (height // self.patch_px)
+        if patches > self.max_patches:
+            scale = math.sqrt(self.max_patches / patches)
+            height, width = int(height * scale), int(width * scale)
+            if not (height and width):
+                raise degenerate(size, "is thinner than a pixel within the limit of patches")
+            resizes = (Size(height=height, width=width),)
+        padded = Size(height=ceil_to(height, self.cell_px), width=ceil_to(width, self.cell_px))
+        if max(padded.height, padded.width) // self.patch_px >= self.patches_refused:
+            raise degenerate(size, f"has a side of {self.patches_refused} patches or more")
+        return whole(Canvas(padded, Box(0, 0, width, height), resizes, "bicubic", self.fill))
+
+
+@dataclass(frozen=True, slots=True)
 class FitWithin:
     """Reduced (never enlarged) to fit a page, padded to it; the view keeps the patches in use.
 

@@ -167,7 +167,7 @@ ROWS = (
         source="transformers llava_next (LLaVA-NeXT, llava-v1.6)",
         defaults=SchemeOptions(tile_size_px=336, patch_px=14),
         build=_llava_next,
-        aliases=("llava-1.6", "llava-v1.6", "anyres", "llava-next-anyres"),
+        aliases=("llava-1.6", "llava-v1.6", "anyres", "llava-next-anyres", "llava-v1.6-mistral"),
     ),
     Row(
         name="llava-onevision",
@@ -184,7 +184,7 @@ ROWS = (
         defaults=SchemeOptions(tile_size_px=384, patch_px=14),
         build=_deepseek_vl2,
         note="an image that scales to less than half a pixel leaves the canvas blank, as upstream",
-        aliases=("deepseek-vl-2",),
+        aliases=("deepseek-vl2-tiny", "deepseek-vl2-small"),
     ),
     Row(
         name="llama-3.2-vision",
@@ -192,7 +192,7 @@ ROWS = (
         source="transformers mllama (Llama-3.2-11B-Vision, Llama-3.2-90B-Vision)",
         defaults=SchemeOptions(tile_size_px=560, patch_px=14, max_tiles=4),
         build=_mllama,
-        aliases=("mllama", "llama-3.2", "llama3.2", "llama-3.2-11b-vision"),
+        aliases=("mllama", "llama-3.2", "llama-3.2-11b-vision", "llama-3.2-90b-vision"),
     ),
     Row(
         name="llama-4",
@@ -200,7 +200,7 @@ ROWS = (
         source="transformers llama4 (Scout, Maverick)",
         defaults=SchemeOptions(tile_size_px=336, patch_px=14, max_tiles=16),
         build=_llama4,
-        aliases=("llama4", "llama-4-scout", "llama-4-maverick"),
+        aliases=("llama-4-scout", "llama-4-maverick"),
         note=_TORCHVISION,
     ),
     Row(
@@ -209,7 +209,7 @@ ROWS = (
         source="microsoft/Phi-3.5-vision-instruct processing_phi3_v.py; vLLM phi3v",
         defaults=SchemeOptions(tile_size_px=336, patch_px=14, max_tiles=16),
         build=_phi3,
-        aliases=("phi-3.5", "phi3.5-vision", "phi-3-vision", "phi3v"),
+        aliases=("phi-3.5", "phi-3-vision", "phi3v"),
         note=_TORCHVISION,
     ),
     Row(
@@ -218,7 +218,7 @@ ROWS = (
         source="transformers phi4_multimodal",
         defaults=SchemeOptions(tile_size_px=448, patch_px=14, max_tiles=36),
         build=_phi4,
-        aliases=("phi-4", "phi4", "phi4mm", "phi4-multimodal"),
+        aliases=("phi-4", "phi4mm"),
         note=_TORCHVISION,
     ),
     Row(
@@ -227,7 +227,7 @@ ROWS = (
         source="allenai/molmo olmo/data/model_preprocessor.py",
         defaults=SchemeOptions(tile_size_px=336, patch_px=14, max_tiles=12),
         build=_molmo,
-        aliases=("molmo-7b", "molmo1"),
+        aliases=("molmo1", "molmo-7b-d", "molmo-7b-o"),
         note=_TORCHVISION,
     ),
     Row(
@@ -236,7 +236,6 @@ ROWS = (
         source="transformers molmo2",
         defaults=SchemeOptions(tile_size_px=378, patch_px=14, max_tiles=8),
         build=_molmo2,
-        aliases=("molmo-2",),
         note=_TORCHVISION,
     ),
 )

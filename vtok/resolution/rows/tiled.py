@@ -143,14 +143,7 @@ ROWS = (
             tile_size_px=448, patch_px=14, min_tiles=1, max_tiles=12, thumbnail=True, overlap_px=0
         ),
         build=_internvl,
-        aliases=(
-            "internvl2",
-            "internvl2.5",
-            "internvl3",
-            "internvl3.5",
-            "internvl-2.5",
-            "internvl-3",
-        ),
+        aliases=("internvl2", "internvl2.5", "internvl3", "internvl3.5"),
     ),
     Row(
         name="got-ocr2",
@@ -209,7 +202,6 @@ ROWS = (
             tile_size_px=768, patch_px=16, min_tiles=2, max_tiles=6, long_side_px=1024
         ),
         build=_deepseek_ocr2,
-        aliases=("deepseek-ocr-2", "deepseek-ocr"),
     ),
     Row(
         name="idefics3",
@@ -224,7 +216,7 @@ ROWS = (
         source="transformers smolvlm (SmolVLM-Instruct 2.2B)",
         defaults=SchemeOptions(tile_size_px=384, patch_px=14, long_side_px=1536),
         build=partial(_idefics3, merge=3),
-        aliases=("smolvlm-2.2b", "smolvlm-instruct"),
+        aliases=("smolvlm2-2.2b",),
     ),
     Row(
         name="smolvlm2",

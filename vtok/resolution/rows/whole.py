@@ -22,6 +22,7 @@ from vtok.resolution.policies.native import (
     FitWithin,
     HoldSides,
     LimitLongSide,
+    ReducedAndPadded,
     ShrinkAndPad,
     SmartResize,
 )
@@ -48,6 +49,12 @@ def _siglip2(options: SchemeOptions) -> tuple[Cutter, Layout]:
 def _kimi(options: SchemeOptions) -> tuple[Cutter, Layout]:
     patch = known(options.patch_px)
     frame = ShrinkAndPad(patch, 2 * patch, known(options.max_patches), 512)
+    return WholeCutter(frame, 2 * patch), Plain("<|media_pad|>")
+
+
+def _kimi_vl(options: SchemeOptions) -> tuple[Cutter, Layout]:
+    patch = known(options.patch_px)
+    frame = ReducedAndPadded(patch, 2 * patch, known(options.max_patches), 512)
     return WholeCutter(frame, 2 * patch), Plain("<|media_pad|>")
 
 
@@ -133,7 +140,7 @@ ROWS = (
         source=f"{_QWEN_SOURCE}; Qwen2-VL and Qwen2.5-VL checkpoints",
         defaults=SchemeOptions(patch_px=14, min_pixels=3136, max_pixels=12845056),
         build=_qwen,
-        aliases=("qwen2-vl", "qwen2.5", "qwen-vl", "qwen2vl", "qwen2.5vl", "qwen-2.5-vl"),
+        aliases=("qwen2-vl", "qwen2.5"),
     ),
     Row(
         name="qwen2-vl-default",
@@ -148,7 +155,7 @@ ROWS = (
         source=f"{_QWEN_SOURCE}; Qwen3-VL checkpoints",
         defaults=SchemeOptions(patch_px=16, min_pixels=65536, max_pixels=16777216),
         build=_qwen,
-        aliases=("qwen3vl", "qwen3", "qwen-3-vl"),
+        aliases=("qwen3",),
     ),
     Row(
         name="idefics2",
@@ -171,7 +178,14 @@ ROWS = (
         source="OpenBMB/MiniCPM-V slice_image (MiniCPM-V 2.6 to 4.5, MiniCPM-o 2.6)",
         defaults=SchemeOptions(tile_size_px=448, patch_px=14, max_tiles=9),
         build=_minicpm,
-        aliases=("minicpm-v-2.6", "minicpm-v-4", "minicpm-v-4.5", "minicpm-o", "minicpm"),
+        aliases=(
+            "minicpm-v-2.6",
+            "minicpm-v-4",
+            "minicpm-v-4.5",
+            "minicpm-o",
+            "minicpm-o-2.6",
+            "minicpm",
+        ),
         note=_MINICPM_NOTE,
     ),
     Row(
@@ -180,7 +194,7 @@ ROWS = (
         source="transformers minicpmv4_6, downsample_mode 16x",
         defaults=SchemeOptions(tile_size_px=448, patch_px=14, max_tiles=9),
         build=partial(_minicpm46, merge=4),
-        aliases=("minicpmv4.6", "minicpm-v-4.6-16x", "minicpmv4-6"),
+        aliases=("minicpm-v-4.6-16x",),
         note=_MINICPM_NOTE,
     ),
     Row(
@@ -197,7 +211,6 @@ ROWS = (
         source="transformers pixtral (Pixtral-12B)",
         defaults=SchemeOptions(patch_px=16, long_side_px=1024),
         build=partial(_pixtral, merge=1),
-        aliases=("pixtral-12b",),
     ),
     Row(
         name="mistral-small",
@@ -205,7 +218,7 @@ ROWS = (
         source="transformers pixtral (Mistral-Small-3.1)",
         defaults=SchemeOptions(patch_px=14, long_side_px=1540),
         build=partial(_pixtral, merge=2),
-        aliases=("mistral-small-3.1", "mistral-small-3", "mistral3", "mistral"),
+        aliases=("mistral-small-3.1", "mistral-small-3.2", "mistral3", "mistral"),
     ),
     Row(
         name="gemma3",
@@ -213,7 +226,6 @@ ROWS = (
         source="transformers gemma3",
         defaults=SchemeOptions(tile_size_px=896, patch_px=14),
         build=_gemma3,
-        aliases=("gemma-3",),
     ),
     Row(
         name="gemma3-pan-and-scan",
@@ -221,7 +233,7 @@ ROWS = (
         source="transformers gemma3 with do_pan_and_scan",
         defaults=SchemeOptions(tile_size_px=896, patch_px=14, max_tiles=4),
         build=_gemma3_pan_and_scan,
-        aliases=("gemma-3-pan-and-scan", "gemma3-pas"),
+        aliases=("gemma3-pas",),
         note="words of the sentence around the crops are counted as one token each",
     ),
     Row(
@@ -230,7 +242,7 @@ ROWS = (
         source="google-research/big_vision ops_naflex; transformers siglip2",
         defaults=SchemeOptions(patch_px=16, max_tokens=256),
         build=_siglip2,
-        aliases=("siglip2-naflex", "naflex"),
+        aliases=("siglip2-naflex", "naflex", "siglip2-so400m-patch16-naflex"),
         note="batches are padded to max_tokens with a mask",
     ),
     Row(
@@ -239,8 +251,18 @@ ROWS = (
         source="transformers kimi_k25 navit_resize",
         defaults=SchemeOptions(patch_px=14, max_patches=16384),
         build=_kimi,
-        aliases=("kimi", "kimi-vl", "kimi-navit", "kimi-k25", "moonvit"),
+        aliases=("kimi", "kimi-navit"),
         note="sizes and tokens are exact; pixels are Pillow's, the reference resizes tensors",
+    ),
+    Row(
+        name="kimi-vl",
+        summary="MoonViT: native ratio, reduced to 4096 patches, black to whole 28 px cells",
+        source="moonshotai/Kimi-VL-A3B image_processing_kimi_vl.py (in_token_limit of the Instruct "
+        "checkpoint)",
+        defaults=SchemeOptions(patch_px=14, max_patches=4096),
+        build=_kimi_vl,
+        aliases=("moonvit", "kimi-vl-a3b-thinking"),
+        note="Kimi-VL-A3B-Thinking-2506 takes --max-patches 16384",
     ),
     Row(
         name="fuyu",
@@ -248,6 +270,5 @@ ROWS = (
         source="transformers fuyu (fuyu-8b)",
         defaults=SchemeOptions(patch_px=30),
         build=_fuyu,
-        aliases=("fuyu-8b",),
     ),
 )
