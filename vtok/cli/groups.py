@@ -144,10 +144,11 @@ class ImageFlags:
 
     format: options.ImageFormat = options.Format.PNG
     quality: options.Quality = None
+    lossless: options.Lossless = False
 
     def config(self) -> ImageConfig:
         """Return what was asked for."""
-        return ImageConfig(format=self.format.value, quality=self.quality)
+        return ImageConfig(format=self.format.value, quality=self.quality, lossless=self.lossless)
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,6 +256,9 @@ Quality = Annotated[
     int | None,
     typer.Option("--quality", metavar="N", help="Of jpg and webp, 1 to 100. [default: 95]"),
 ]
+Lossless = Annotated[
+    bool, typer.Option("--lossless", help="Keep every pixel in webp too; png always does.")
+]
 Reference = Annotated[
     str | None,
     typer.Option(

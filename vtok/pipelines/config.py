@@ -99,13 +99,19 @@ class ImageConfig:
     Attributes:
         format: `png` keeps every pixel; `jpg` and `webp` are smaller.
         quality: Of the formats that lose something, 1 to 100; None for png.
+        lossless: Keep every pixel; png always does, jpg cannot.
     """
 
     format: ImageFormatName = "png"
     quality: int | None = None
+    lossless: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a quality that the format does not have."""
+        if self.lossless and self.format == "jpg":
+            raise UsageError("--lossless is for webp and png: jpg keeps no pixel exactly")
+        if self.lossless and self.quality is not None:
+            raise UsageError("--quality and --lossless cannot be had together")
         if self.quality is None:
             return
         if self.format == "png":
@@ -115,8 +121,10 @@ class ImageConfig:
 
     @property
     def quality_in_force(self) -> int | None:
-        """The quality that is used: the default where none was given, None for png."""
-        return None if self.format == "png" else self.quality or DEFAULT_QUALITY
+        """The quality that is used: the default where none was given, None where all is kept."""
+        if self.format == "png" or self.lossless:
+            return None
+        return self.quality or DEFAULT_QUALITY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

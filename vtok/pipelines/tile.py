@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vtok.engine.preparation import ImageTask, Outcome, Preparation, Prepared
+from vtok.errors import SampleError
 from vtok.pipelines.config import TileConfig
 from vtok.pipelines.cut import scheme_for, scheme_record
 from vtok.pipelines.describe import carried, describe
@@ -62,9 +63,12 @@ class TilePreparation:
         outcome = self.preparation.prepare(task)
         if isinstance(outcome, Failure):
             return outcome
-        encoded = tuple(
-            np.frombuffer(self.codec.encode(view), dtype=np.uint8) for view in outcome.views
-        )
+        try:
+            encoded = tuple(
+                np.frombuffer(self.codec.encode(view), dtype=np.uint8) for view in outcome.views
+            )
+        except SampleError as error:
+            return task.failure("write", error.reason, str(error))
         return Prepared(task=outcome.task, facts=outcome.facts, views=encoded)
 
 
