@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vtok.errors import InputError, UnknownNameError, UsageError
+from vtok.errors import ImageTooLargeError, InputError, UnknownNameError, UsageError
+from vtok.io.images import decode
 from vtok.pipelines.inspect import InspectConfig, choose_schemes
 from vtok.pipelines.inspect_images import Survey
-from vtok.pipelines.inspect_images_text import survey_csv, survey_json, survey_text
+from vtok.pipelines.inspect_images_files import survey_csv, survey_json
+from vtok.pipelines.inspect_images_text import survey_text
 from vtok.records import Size
 from vtok.resolution import Plan, SchemeOptions, resolve, scheme_names
 
@@ -111,6 +113,23 @@ def test_bad_files_are_one_line_each(images: Path) -> None:
     assert sum("e-empty.jpg" in line for line in lines) == 1
     assert sum("f-text.png" in line for line in lines) == 1
     assert any("2 unreadable: 2 not-an-image" in line for line in lines)
+
+
+def test_images_that_would_not_be_decoded_are_named_without_decoding(images: Path) -> None:
+    lines = text_of(images, "closest").splitlines()
+    assert "1 image counted above would not be decoded: too-large" in lines
+    assert sum("d-strip.png: 1x20000 is longer than 200 times its width" in li for li in lines) == 1
+    answer = json_of(images, "closest", "qwen2.5-vl")
+    refused = {each["source"]: each.get("refusal") for each in answer["images"]}
+    assert refused["d-strip.png"]["reason"] == "too-large"
+    assert refused["c-dot.png"] is None
+    assert answer["totals"]["refused"] == 1
+    with pytest.raises(ImageTooLargeError) as caught:
+        decode((images / "d-strip.png").read_bytes())
+    assert str(caught.value) == refused["d-strip.png"]["message"]
+    asked = survey("closest", "qwen2.5-vl")
+    lines = csv.DictReader(io.StringIO("".join(survey_csv(asked, asked.rows([str(images)]), 99))))
+    assert [line["image"] for line in lines if line["refusal"]] == ["d-strip.png"] * 2
 
 
 def test_the_middle_of_a_long_folder_is_left_out(tmp_path: Path) -> None:

@@ -90,11 +90,11 @@ def _inspect_images(config: "InspectConfig", answer: AnswerFlags) -> None:
     survey = Survey(chosen.schemes)
     rows = survey.rows(config.paths)
     if answer.json:
-        from vtok.pipelines.inspect_images_text import survey_json
+        from vtok.pipelines.inspect_images_files import survey_json
 
         _write(survey_json(survey, rows, config.budget, with_plans=config.is_one_image))
     elif answer.csv:
-        from vtok.pipelines.inspect_images_text import survey_csv
+        from vtok.pipelines.inspect_images_files import survey_csv
 
         _write(survey_csv(survey, rows, config.budget))
     else:

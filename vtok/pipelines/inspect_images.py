@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from vtok.errors import DegenerateSizeError, InputError, SampleError
+from vtok.errors import DegenerateSizeError, ImageTooLargeError, InputError, SampleError
 from vtok.io.headers import ImageHeader, read_header
+from vtok.io.images import DecodeLimits, check_limits
 from vtok.io.paths import path_bytes
 from vtok.io.sources import SourceItem, open_source
 from vtok.io.sources.folders import FileItem
@@ -22,6 +23,7 @@ from vtok.report.distribution import Distribution
 from vtok.resolution import Scheme
 
 MAX_CACHED_SIZES = 1 << 16
+_LIMITS = DecodeLimits()
 
 
 class Cut(NamedTuple):
@@ -50,16 +52,26 @@ class ImageRow(NamedTuple):
         header: What it says of itself; None where it could not be read.
         cuts: One per scheme, in their order; none where it could not be read.
         failure: Why it could not be read.
+        refusal: Why the commands that decode would refuse it, whatever the scheme; empty where
+            they would not. It is counted all the same.
     """
 
     source: str
     header: ImageHeader | None
     cuts: tuple[Cut, ...] = ()
     failure: SampleError | None = None
+    refusal: str = ""
 
     def over_budget(self, budget: int | None) -> list[bool]:
         """Return, scheme by scheme, whether the image takes more tokens than the budget."""
         return [budget is not None and cut.num_tokens > budget for cut in self.cuts]
+
+
+class _Answer(NamedTuple):
+    """All that depends on an image's size alone."""
+
+    cuts: tuple[Cut, ...]
+    refusal: str
 
 
 @dataclass(slots=True)
@@ -89,7 +101,8 @@ class Survey:
         self.totals = tuple(SchemeTotals(Distribution()) for _ in schemes)
         self.num_images = 0
         self.failures_by_reason: Counter[str] = Counter()
-        self._cuts: dict[Size, tuple[Cut, ...]] = {}
+        self.num_refused = 0
+        self._answers: dict[Size, _Answer] = {}
         self._last_failed: ImageRow | None = None
 
     @property
@@ -129,12 +142,14 @@ class Survey:
             self.failures_by_reason[error.reason] += 1
             self._last_failed = ImageRow(item.source, None, failure=error)
             return self._last_failed
-        cuts = self._cuts.get(header.size)
-        if cuts is None:
+        answer = self._answers.get(header.size)
+        if answer is None:
             cuts = tuple(cut_numbers(scheme, header.size) for scheme in self.schemes)
-            if len(self._cuts) < MAX_CACHED_SIZES:
-                self._cuts[header.size] = cuts
-        for total, cut in zip(self.totals, cuts, strict=True):
+            answer = _Answer(cuts, refusal_of(header))
+            if len(self._answers) < MAX_CACHED_SIZES:
+                self._answers[header.size] = answer
+        self.num_refused += bool(answer.refusal)
+        for total, cut in zip(self.totals, answer.cuts, strict=True):
             if cut.problem:
                 total.num_uncut += 1
                 total.first_problem = total.first_problem or cut.problem
@@ -142,7 +157,7 @@ class Survey:
                 total.num_views += cut.num_views
                 total.num_cross_attention_tokens += cut.num_cross_attention_tokens
                 total.tokens.add(cut.num_tokens)
-        return ImageRow(item.source, header, cuts)
+        return ImageRow(item.source, header, answer.cuts, refusal=answer.refusal)
 
 
 def header_of(item: SourceItem) -> ImageHeader:
@@ -154,6 +169,15 @@ def header_of(item: SourceItem) -> ImageHeader:
     if isinstance(item, FileItem):
         return read_header(os.fsdecode(path_bytes(item.location)))
     return read_header(item.read())
+
+
+def refusal_of(header: ImageHeader) -> str:
+    """Return why an image of this size would not be decoded; empty where it would."""
+    try:
+        check_limits(header, _LIMITS)
+    except ImageTooLargeError as error:
+        return str(error)
+    return ""
 
 
 def cut_numbers(scheme: Scheme, size: Size) -> Cut:
@@ -189,8 +213,13 @@ def row_json(
         "mode": header.mode,
         "orientation": header.orientation,
         "num_frames": header.num_frames,
+        **({"refusal": _refusal_json(row.refusal)} if row.refusal else {}),
         "cuts": cuts,
     }
+
+
+def _refusal_json(refusal: str) -> dict[str, str]:
+    return {"reason": ImageTooLargeError.reason, "message": refusal}
 
 
 def _cut_json(scheme: Scheme, cut: Cut) -> dict[str, Any]:
@@ -227,6 +256,7 @@ def totals_json(survey: Survey, budget: int | None) -> dict[str, Any]:
         "images": survey.num_images,
         "unreadable": sum(survey.failures_by_reason.values()),
         "failures_by_reason": dict(sorted(survey.failures_by_reason.items())),
+        "refused": survey.num_refused,
         "budget": budget,
         "schemes": schemes,
     }

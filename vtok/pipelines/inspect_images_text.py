@@ -1,19 +1,16 @@
-"""A survey of images as people read it, and as tables and programs do: text, CSV, JSON.
+"""A survey of images as people read it.
 
-In: a survey and its rows. Out: one `rich` text, or pieces of a file as the rows come. Knows nothing
-of files or terminals but the width.
+In: a survey and its rows. Out: one `rich` text. Knows nothing of terminals but the width.
+`inspect_images_files` writes the same for tables and programs.
 """
 
-import csv
-import io
-import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from rich.text import Text
 
-from vtok.pipelines.inspect_images import ImageRow, Survey, row_json, totals_json
+from vtok.pipelines.inspect_images import ImageRow, Survey
 from vtok.report.printable import plural, printable, shorten, wrapped
 from vtok.report.tables import Column, table
 from vtok.resolution import Scheme, find_row
@@ -22,11 +19,6 @@ NUM_FIRST = 20
 NUM_LAST = 10
 MAX_NAMED = 100
 """How many failures, or images over budget, are named; CSV and JSON name all."""
-
-CSV_COLUMNS = (
-    "image", "width", "height", "format", "scheme", "rows", "cols", "views", "tokens",
-    "cross_attention_tokens", "exact", "over_budget", "problem",
-)  # fmt: skip
 
 
 def survey_text(
@@ -48,6 +40,7 @@ def survey_text(
         text.append_text(_many(survey, budget, width))
     text.append_text(_budget_lines(survey, kept))
     text.append_text(_failure_lines(survey, kept, width))
+    text.append_text(_refusal_lines(survey, kept, width))
     return text.append_text(_notes(survey, width))
 
 
@@ -61,12 +54,15 @@ class _Kept:
         self.num_readable = 0
         self.failed: list[tuple[str, str]] = []
         self.over: list[tuple[str, int]] = []
+        self.refused: list[tuple[str, str]] = []
 
     def add(self, row: ImageRow) -> None:
         if row.failure is not None:
             self._name(self.failed, (row.source, f"{row.failure} ({row.failure.reason})"))
             return
         self.num_readable += 1
+        if row.refusal:
+            self._name(self.refused, (row.source, row.refusal))
         (self.first if len(self.first) < NUM_FIRST else self.last).append(row)
         if self.budget is not None:
             for position, over in enumerate(row.over_budget(self.budget)):
@@ -232,12 +228,28 @@ def _failure_lines(survey: Survey, kept: _Kept, width: int | None) -> Text:
             for row in (*kept.first, *kept.last)
             if row.cuts[0].problem
         ]
+    _name_each(text, named, num_failed - len(kept.failed), width)
+    return text
+
+
+def _refusal_lines(survey: Survey, kept: _Kept, width: int | None) -> Text:
+    """Return which images are counted here and would not be decoded, and why: a line each."""
+    text = Text()
+    if survey.num_refused:
+        counted = f"{plural(survey.num_refused, 'image')} counted above would not be decoded"
+        text.append(f"\n{counted}: too-large\n", "bold")
+        _name_each(text, kept.refused, survey.num_refused - len(kept.refused), width)
+    return text
+
+
+def _name_each(
+    text: Text, named: Iterable[tuple[str, str]], num_more: int, width: int | None
+) -> None:
     for source, why in named:
         line = printable(f"  {source}: {why}")
         text.append(f"{line if width is None else shorten(line, width, keep_end=False)}\n")
-    if num_failed > len(kept.failed):
-        text.append(f"  and {num_failed - len(kept.failed):,} more: --csv names all\n", "dim")
-    return text
+    if num_more > 0:
+        text.append(f"  and {num_more:,} more: --csv names all\n", "dim")
 
 
 def _notes(survey: Survey, width: int | None) -> Text:
@@ -270,66 +282,3 @@ def options_text(scheme: Scheme) -> str:
         else:
             parts.append(f"--{flag} {value}")
     return " ".join(parts)
-
-
-def survey_csv(survey: Survey, rows: Iterable[ImageRow], budget: int | None) -> Iterator[str]:
-    """Yield a CSV file line by line: one for every image and scheme."""
-    yield _csv_line(CSV_COLUMNS)
-    for row in rows:
-        name = printable(row.source)
-        if row.header is None:
-            problem = f"{row.failure} ({row.failure.reason})" if row.failure else ""
-            yield _csv_line((name, *[""] * (len(CSV_COLUMNS) - 2), problem))
-            continue
-        start = (name, row.header.size.width, row.header.size.height, row.header.format)
-        overs = row.over_budget(budget)
-        for scheme, cut, over in zip(survey.schemes, row.cuts, overs, strict=True):
-            if cut.problem:
-                yield _csv_line((*start, scheme.name, *[""] * 7, cut.problem))
-                continue
-            yield _csv_line(
-                (
-                    *start,
-                    scheme.name,
-                    "" if cut.grid is None else cut.grid.rows,
-                    "" if cut.grid is None else cut.grid.cols,
-                    cut.num_views,
-                    cut.num_tokens,
-                    cut.num_cross_attention_tokens,
-                    "yes" if scheme.exact else "no",
-                    "" if budget is None else "yes" if over else "no",
-                    "",
-                )
-            )
-
-
-def _csv_line(cells: Sequence[object]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(cells)
-    return buffer.getvalue()
-
-
-def survey_json(
-    survey: Survey, rows: Iterable[ImageRow], budget: int | None, *, with_plans: bool
-) -> Iterator[str]:
-    """Yield one JSON object in pieces, an image a line, so that it need not fit in memory."""
-    schemes = [
-        {
-            "name": scheme.name,
-            "exact": scheme.exact,
-            "source": find_row(scheme.name).source,
-            "note": scheme.note,
-            "options": scheme.options.given(),
-        }
-        for scheme in survey.schemes
-    ]
-    yield f'{{"kind": "images",\n"schemes": {_dump(schemes)},\n"images": ['
-    separator = "\n"
-    for row in rows:
-        yield separator + _dump(row_json(row, survey.schemes, budget, with_plan=with_plans))
-        separator = ",\n"
-    yield f'\n],\n"totals": {_dump(totals_json(survey, budget))}}}\n'
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
