@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,13 @@ def test_text_is_as_it_was(build_run, check_golden, monkeypatch: pytest.MonkeyPa
     check_golden("inspect_unfinished.txt", shards_text(inspect_shards("part"), width=80).plain)
     tar = "out/shard-000000.tar"
     check_golden("inspect_tar.txt", shards_text(inspect_shards(tar), width=80).plain)
+
+
+def test_long_names_keep_their_distance_from_their_numbers(build_run) -> None:
+    facts = inspect_shards(str(build_run()))
+    tally = replace(facts.tally, conversions={"alpha-ffffff": 12, "a-very-long-conversion": 3})
+    text = shards_text(replace(facts, tally=tally), width=80).plain
+    assert "  alpha-ffffff            12\n  a-very-long-conversion  3\n" in text
 
 
 @pytest.mark.parametrize("layout", ["sample", "block"])

@@ -115,10 +115,13 @@ def test_links_to_files_are_followed_and_broken_ones_are_items(tmp_path: Path) -
     (tmp_path / "elsewhere").write_bytes(png(3))
     (folder / "good.png").symlink_to(tmp_path / "elsewhere")
     (folder / "broken.png").symlink_to(tmp_path / "nothing")
-    broken, good = listed(folder)
+    (folder / "itself.png").symlink_to(folder / "itself.png")
+    broken, good, itself = listed(folder)
     assert good.read() == png(3)
     with pytest.raises(UnreadableImageError, match=r"broken\.png: No such file"):
         broken.read()
+    with pytest.raises(UnreadableImageError, match=r"itself\.png: Too many levels"):
+        itself.read()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

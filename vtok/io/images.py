@@ -159,7 +159,9 @@ def check_limits(header: ImageHeader, limits: DecodeLimits) -> None:
     if long > limits.max_side_px:
         raise ImageTooLargeError(f"{size} has a side longer than {limits.max_side_px} pixels")
     if long > short * limits.max_aspect:
-        raise ImageTooLargeError(f"{size} is longer than {limits.max_aspect:g} times its width")
+        raise ImageTooLargeError(
+            f"{size} is more than {limits.max_aspect:g} times as long as it is narrow"
+        )
 
 
 def _check_scans(data: bytes, limits: DecodeLimits) -> None:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from vtok.pipelines.shard_facts import ShardsFacts, most_used
@@ -57,12 +58,15 @@ def _heading(text: Text, name: str) -> None:
 
 def _section(text: Text, name: str, lines: Iterator[Line], width: int | None) -> None:
     """Append a section, unless it has no lines."""
-    for position, (key, value) in enumerate(lines):
-        if position == 0:
-            _heading(text, name)
-        room = None if width is None else max(20, width - KEY_WIDTH - 3)
-        folded = wrapped(value, room).replace("\n", "\n" + " " * (KEY_WIDTH + 2))
-        text.append(f"  {key:{KEY_WIDTH}}", "dim").append(f"{folded}\n")
+    rows = list(lines)
+    if rows:
+        _heading(text, name)
+    key_width = max([KEY_WIDTH, *(cell_len(key) + 2 for key, _ in rows)])
+    for key, value in rows:
+        room = None if width is None else max(20, width - key_width - 3)
+        folded = wrapped(value, room).replace("\n", "\n" + " " * (key_width + 2))
+        padding = " " * (key_width - cell_len(key))
+        text.append(f"  {key}{padding}", "dim").append(f"{folded}\n")
 
 
 def _schema(facts: ShardsFacts, width: int | None) -> Text:

@@ -173,9 +173,7 @@ class FolderSource(Source):
                     text = os.fsdecode(entry.name)
                     if entry.is_dir(follow_symlinks=False):
                         names.append(entry.name + b"/")
-                    elif (entry.is_symlink() and entry.is_dir()) or not (
-                        entry.is_file(follow_symlinks=False) or entry.is_symlink()
-                    ):
+                    elif _is_special(entry):
                         self.ignored[_SPECIAL] += 1
                     elif has_image_extension(text):
                         names.append(entry.name)
@@ -198,10 +196,17 @@ class FolderSource(Source):
 
 
 def _is_special(entry: "os.DirEntry[bytes]") -> bool:
-    """Tell whether an entry is a FIFO, a device, a socket or a link to a folder."""
-    if entry.is_symlink():
+    """Tell whether an entry is a FIFO, a device, a socket or a link to a folder.
+
+    A link that leads nowhere, or round in a circle, is no folder: it stands for a file that cannot
+    be read, and fails alone.
+    """
+    if not entry.is_symlink():
+        return not entry.is_file()
+    try:
         return entry.is_dir()
-    return not entry.is_file()
+    except OSError:
+        return False
 
 
 def _facts(root: bytes, path: bytes) -> os.stat_result | None:
