@@ -221,7 +221,8 @@ class SingleCentred:
 
     def place(self, size: Size, target: Size) -> Canvas:
         """Return the canvas."""
-        scale = min(float32(target.height / size.height), float32(target.width / size.width))
+        # Rounding keeps the order: the smaller scale is the same before and after.
+        scale = float32(min(target.height / size.height, target.width / size.width))
         height, width = int(float32(size.height * scale)), int(float32(size.width * scale))
         if not (height and width):
             raise degenerate(size, f"is thinner than a pixel on a canvas of {target}")

@@ -5,12 +5,10 @@ rules, ties are decided by the order of the candidates.
 """
 
 import math
-import struct
-from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vtok.records import Grid, Size
+from vtok.resolution.policies.grids import float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,26 +97,34 @@ class LeastUpscale:
         if height < 0 or width < 0:
             # The published scales turn negative here, and the first grid is the least negative.
             return Grid(rows=1, cols=1)
-        scales_x, scales_y = self._scales(width), self._scales(height)
-        cols, rows = bisect_left(scales_x, 1.0), bisect_left(scales_y, 1.0)
-        most = self.max_tiles
-        if rows * cols > most:
-            best = 0.0
-            for count in range(1, most + 1):
-                scale_x, scale_y = scales_x[most // count], scales_y[count]
-                scale = scale_x if scale_x < scale_y else scale_y
-                if scale > best:
-                    best = scale
-            cols, rows = bisect_left(scales_x, best), bisect_left(scales_y, best)
+        tile = self.tile_px
+        rows, cols = -(-height // tile) or 1, -(-width // tile) or 1
+        if rows * cols > self.max_tiles:
+            best = self._least_reduction(height, width)
+            rows, cols = self._fewest(height, best), self._fewest(width, best)
         return Grid(rows=rows, cols=cols)
 
-    def _scales(self, side: int) -> Sequence[float]:
-        """Return the scale along one side for 0, 1, 2, ... tiles, ascending."""
-        if side == 0:
-            return [0.0] + [math.inf] * self.max_tiles
-        tile = self.tile_px
-        scales = [length / side for length in range(0, (self.max_tiles + 1) * tile, tile)]
-        if not self.single_precision:
-            return scales
-        format_ = f"{len(scales)}f"
-        return struct.unpack(format_, struct.pack(format_, *scales))
+    def _least_reduction(self, height: int, width: int) -> float:
+        """Return the largest scale of any grid; all are below 1."""
+        best, most = 0.0, self.max_tiles
+        for rows in range(1, most + 1):
+            # With more rows the vertical scale grows, and the horizontal one falls.
+            vertical, horizontal = self._scale(rows, height), self._scale(most // rows, width)
+            if vertical >= horizontal:
+                best = horizontal if horizontal > best else best
+                break
+            best = vertical
+        # Rounding keeps the order, so that rounding the best is as good as comparing rounded ones.
+        return float32(best) if self.single_precision else best
+
+    def _fewest(self, side: int, scale: float) -> int:
+        """Return the fewest tiles along a side that reach a scale."""
+        count = int(scale * side / self.tile_px * (1 - 1e-6)) or 1
+        while (reached := self._scale(count, side)) < scale:
+            if self.single_precision and float32(reached) >= scale:
+                break
+            count += 1
+        return count
+
+    def _scale(self, count: int, side: int) -> float:
+        return count * self.tile_px / side if side else math.inf
