@@ -118,7 +118,7 @@ def test_bad_files_are_one_line_each(images: Path) -> None:
 def test_images_that_would_not_be_decoded_are_named_without_decoding(images: Path) -> None:
     lines = text_of(images, "closest").splitlines()
     assert "1 image counted above would not be decoded: too-large" in lines
-    assert sum("d-strip.png: 1x20000 is longer than 200 times its width" in li for li in lines) == 1
+    assert sum(line.startswith("  d-strip.png: 1x20000 is ") for line in lines) == 1
     answer = json_of(images, "closest", "qwen2.5-vl")
     refused = {each["source"]: each.get("refusal") for each in answer["images"]}
     assert refused["d-strip.png"]["reason"] == "too-large"
