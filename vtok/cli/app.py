@@ -15,7 +15,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from inspect import cleandoc
 from typing import Annotated, Any
 
 import typer
@@ -24,8 +23,9 @@ from typer.core import TyperGroup
 import vtok
 from vtok.cli.expand import expand
 from vtok.cli.interrupts import Terminated
+from vtok.cli.streams import drop_standard_output, escape_what_cannot_be_written, is_no_space
 from vtok.cli.wording import in_flags
-from vtok.errors import UnknownNameError, VtokError
+from vtok.errors import OutputError, UnknownNameError, VtokError
 
 # Typer has its own copy of click, or click itself in older versions; this is the class in either.
 _ParsingError: Any = typer.BadParameter.__base__
@@ -126,7 +126,13 @@ def errors_as_one_line() -> Iterator[None]:
     except _ParsingError as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "vtok"
-        _exit(f"error: {error.format_message()} (see {where} --help)", error.exit_code)
+        what = error.format_message().replace("Value error, ", "").rstrip(".")
+        _exit(f"error: {what} (see {where} --help)", error.exit_code)
+    except OSError as error:
+        if not is_no_space(error):
+            raise
+        drop_standard_output()
+        _exit("error: standard output cannot be written: no space left", OutputError.exit_code)
     except KeyboardInterrupt:
         _exit(f"interrupted: {RESUME_HINT}", 130)
     except Terminated:
@@ -190,4 +196,5 @@ app.callback(invoke_without_command=True, help=_help(vtok_command))(vtok_command
 
 def main() -> None:
     """Run the program; the console script."""
+    escape_what_cannot_be_written()
     app(prog_name="vtok")
