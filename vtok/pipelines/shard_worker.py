@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vtok.engine.decoding import DecodePool
+from vtok.engine.decoding import DecodePool, default_num_workers
 from vtok.engine.preparation import Outcome, Prepares
 from vtok.errors import SampleError, ShardError
 from vtok.pipelines.failures import FailureBudget
@@ -45,7 +45,7 @@ class ShardJob:
         header: What each shard says of itself.
         inputs: The images.
         preparation: What the decode workers do with an image.
-        num_workers: Of them; None for one a core.
+        num_workers: Of them; None for one a core. Never more than images.
         open_maker: Makes samples of what they prepare; called once, when there is work.
     """
 
@@ -60,7 +60,10 @@ class ShardJob:
     @contextmanager
     def open(self, budget: FailureBudget, progress: Progress) -> Iterator["ShardWorker"]:
         """Start the decode workers, then load the model while they start."""
-        with DecodePool(self.preparation, num_workers=self.num_workers) as pool:
+        wanted = default_num_workers() if self.num_workers is None else self.num_workers
+        # Workers start at once: more of them than images would only cost memory.
+        num_workers = min(wanted, self.plan.num_samples)
+        with DecodePool(self.preparation, num_workers=num_workers) as pool:
             yield ShardWorker(self, pool, self.open_maker(), budget, progress)
 
 
