@@ -45,9 +45,7 @@ class Shipped:
 
 
 SHIPPED: dict[str, Shipped] = {
-    "vtok-base": Shipped(
-        "vtok-base", "31af3c753da4aa7e542d365650e7ba11da62001b508cb6114c86ab592598cad7"
-    ),
+    "vtok-base": Shipped("vtok-base", "1be040dd31d77e88a3f26a9c04df5b640b20e5ff227dc47fee716ce194e62712"),
 }
 
 
