@@ -45,7 +45,9 @@ class Shipped:
 
 
 SHIPPED: dict[str, Shipped] = {
-    "vtok-base": Shipped("vtok-base", "1be040dd31d77e88a3f26a9c04df5b640b20e5ff227dc47fee716ce194e62712"),
+    "vtok-base": Shipped(
+        "vtok-base", "1be040dd31d77e88a3f26a9c04df5b640b20e5ff227dc47fee716ce194e62712"
+    ),
 }
 
 
