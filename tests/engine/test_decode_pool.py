@@ -256,9 +256,11 @@ def test_nothing_is_left_behind() -> None:
         }
 
     def mappings() -> int:
+        gc.collect()  # a failed test's traceback, say, may still hold a view of pixels
         return Path("/proc/self/maps").read_text().count("vtok-pixels")
 
     before, num_threads = descriptors(), threading.active_count()
+    num_mappings = mappings()
     for how in ("hang", "divide"):
         with DecodePool(Misbehaving(2, how), num_workers=2, timeout_s=1.0) as pool:
             outcomes = pool.map(png_tasks(8))
@@ -267,7 +269,7 @@ def test_nothing_is_left_behind() -> None:
                 list(outcomes)
             del outcomes
         assert not any(is_alive(pid) for pid in pids)
-    assert mappings() == 0
+    assert mappings() <= num_mappings
     assert len(descriptors()) <= len(before)
     assert threading.active_count() == num_threads
     assert not list(Path("/dev/shm").glob("vtok*"))

@@ -23,7 +23,7 @@ def declared_requirements() -> list[Requirement]:
         for line in extras[pending.pop()]:
             requirement = Requirement(line)
             if requirement.name == project["name"]:
-                pending.extend(requirement.extras)
+                pending.extend(sorted(requirement.extras))  # a set: its order is not stable
             else:
                 found.append(line)
     return [Requirement(line) for line in found]

@@ -95,7 +95,7 @@ def survey(shards: ShardSet, limit: int | None, ending: str) -> Survey:
         ending: Of the image files.
 
     Raises:
-        ShardError: a shard is damaged, or holds something else.
+        ShardError: a shard is damaged, changed since its commit, or holds something else.
         InputError: there is nothing in them.
     """
     header = shards.header
@@ -107,6 +107,8 @@ def survey(shards: ShardSet, limit: int | None, ending: str) -> Survey:
     for shard in shards.shards:
         if (shard.header.kind, shard.header.model) != (header.kind, header.model):
             raise ShardError(f"{shard.path}: is of another model than {shards.shards[0].path}")
+        if shard.commit is not None:
+            shard.verify()  # a flipped index would decode without a word, to other pixels
         samples = [_see(sample) for sample in itertools.islice(shard, left)]
         digest.update((shard.commit.sha256 if shard.commit else sha256_file(shard.path)).encode())
         seen.append((shard, samples))
