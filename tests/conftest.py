@@ -1,9 +1,13 @@
 """Rules that hold for every test."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
+TableRow = Callable[[str, Sequence[str], Sequence[str]], None]
+_TABLES: dict[tuple[str, tuple[str, ...]], set[tuple[str, ...]]] = defaultdict(set)
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -35,3 +39,40 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device, and torch.cuda.is_available() is False")
+
+
+@pytest.fixture
+def table_row(record_property: Callable[[str, object], None]) -> TableRow:
+    """Return what puts a row into a table (title, header, cells) at the end of the output.
+
+    Rows travel with the tests' reports, so that they arrive from the processes of pytest-xdist too.
+    """
+
+    def add(title: str, header: Sequence[str], cells: Sequence[str]) -> None:
+        record_property("table_row", [title, list(header), list(cells)])
+
+    return add
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Collect the rows of a test that has ended."""
+    if report.when != "teardown":
+        return
+    for name, value in report.user_properties:
+        if name == "table_row":
+            title, header, cells = value
+            _TABLES[title, tuple(header)].add(tuple(cells))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the tables, with sums where a column has only numbers."""
+    for (title, header), rows in sorted(_TABLES.items()):
+        lines = [header, *sorted(rows)]
+        columns = list(zip(*sorted(rows), strict=True))[1:]
+        if all(cell.isdigit() for column in columns for cell in column):
+            lines.append(("all", *(str(sum(map(int, column))) for column in columns)))
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        terminalreporter.section(title)
+        for cells in lines:
+            first, *others = (f"{c:>{w}}" for c, w in zip(cells, widths, strict=True))
+            terminalreporter.write_line("  ".join([first.strip().ljust(widths[0]), *others]))

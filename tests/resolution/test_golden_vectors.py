@@ -1,7 +1,7 @@
 """Every configuration and size that was recorded: grid, sizes, order, tokens, pixels."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -183,7 +183,7 @@ def compare(plan: Plan, vector: Vector) -> list[str]:
 
 
 @pytest.mark.parametrize("configuration", sorted(CONFIGURATIONS))
-def test_plans_equal_the_recorded_ones(configuration: str, parity: dict[str, list[int]]) -> None:
+def test_plans_equal_the_recorded_ones(configuration: str, table_row: Callable[..., None]) -> None:
     scheme = scheme_of(configuration)
     vectors = golden()["schemes"][configuration]["vectors"]
     differences = []
@@ -202,7 +202,11 @@ def test_plans_equal_the_recorded_ones(configuration: str, parity: dict[str, lis
             )
         equal += not found
         differences += [f"{width}x{height}: {line}" for line in found]
-    parity[configuration][:2] = [len(vectors), equal]
+    table_row(
+        "plans equal to the recorded reference results",
+        ("configuration", "sizes", "equal"),
+        (configuration, str(len(vectors)), str(equal)),
+    )
     assert not differences, "\n".join(differences[:20])
 
 
@@ -219,7 +223,7 @@ WITH_PIXELS = sorted(
 
 
 @pytest.mark.parametrize("configuration", WITH_PIXELS)
-def test_pixels_equal_the_recorded_ones(configuration: str, parity: dict[str, list[int]]) -> None:
+def test_pixels_equal_the_recorded_ones(configuration: str, table_row: Callable[..., None]) -> None:
     scheme = scheme_of(configuration)
     vectors = [v for v in golden()["schemes"][configuration]["vectors"] if "tiles" in v]
     equal, different = 0, []
@@ -234,7 +238,12 @@ def test_pixels_equal_the_recorded_ones(configuration: str, parity: dict[str, li
             else:
                 mean = [round(float(value), 4) for value in view.mean(axis=(0, 1))]
                 different.append(f"{width}x{height} view {index}: {mean} {tile['mean_rgb']}")
-    parity[configuration][2:] = [sum(len(v["tiles"]) for v in vectors), equal]
+    num_views = sum(len(v["tiles"]) for v in vectors)
+    table_row(
+        "pixels equal to the recorded reference results",
+        ("configuration", "views", "equal"),
+        (configuration, str(num_views), str(equal)),
+    )
     assert not different, "\n".join(different[:12])
 
 

@@ -214,19 +214,27 @@ def differences(case: str, count: int, seed: int) -> list[str]:
 
 
 @pytest.mark.parametrize("case", sorted(CASES))
-def test_random_sizes_are_decided_alike(case: str, live_parity: dict[str, list[int]]) -> None:
+def test_random_sizes_are_decided_alike(case: str, table_row: Callable[..., None]) -> None:
     count = 200
     found = differences(case, count, seed=20)
-    live_parity[case] = [count, count - len(found)]
+    table_row(
+        "sizes decided as the installed transformers does",
+        ("configuration", "sizes", "equal"),
+        (case, str(count), str(count - len(found))),
+    )
     assert not found, f"{len(found)} of {count}:\n" + "\n".join(found[:15])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_very_many_random_sizes_are_decided_alike(
-    case: str, live_parity: dict[str, list[int]]
+    case: str, table_row: Callable[..., None]
 ) -> None:
     count = 5_000
     found = differences(case, count, seed=21)
-    live_parity[case] = [count, count - len(found)]
+    table_row(
+        "sizes decided as the installed transformers does",
+        ("configuration", "sizes", "equal"),
+        (case, str(count), str(count - len(found))),
+    )
     assert not found, f"{len(found)} of {count}:\n" + "\n".join(found[:15])
