@@ -1,10 +1,21 @@
 """Rules that hold for every test."""
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Shared machines are slow at times, which is no finding; CI draws the same examples every time.
+settings.register_profile(
+    "vtok",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+settings.load_profile("vtok")
 
 TableRow = Callable[[str, Sequence[str], Sequence[str]], None]
 _TABLES: dict[tuple[str, tuple[str, ...]], set[tuple[str, ...]]] = defaultdict(set)

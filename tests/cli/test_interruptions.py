@@ -73,7 +73,11 @@ def test_interrupted_then_resumed_gives_the_same_bytes(
         assert words == f"vtok: {word}: finished shards are kept, the same command resumes\n"
         tars = {name for name in names if name.endswith(".tar")}
         records = {name for name in names if re.fullmatch(r"shard-\d{6}\.json", name)}
-        assert {name[:-4] for name in tars} == {name[:-5] for name in records}
+        # The signal may come after a tar is in place and before its commit: it does not count then.
+        committed = {name[:-5] for name in records}
+        whole = {name[:-4] for name in tars}
+        assert committed <= whole
+        assert len(whole - committed) <= 1
         assert not [name for name in names if name.endswith(".partial")]
     report = vtok(*arguments(many, out), "--json").report
     assert report["resumed_shards"] >= 2
