@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from vtok.engine.arrangement import APART, TOGETHER, Arrangement
 from vtok.engine.batching import Shape, default_batch_size
 from vtok.engine.forward import (
     Array,
@@ -95,6 +96,8 @@ def encode_features(
         DeviceError: not even one view fits into the device's memory.
     """
     forward = FeaturesForward(encoder, device=device, dtype=dtype)
+    if encoder.spec.reads_tiles_together:
+        return _encode(outcomes, forward, batch_size, times, TOGETHER)
     return _encode(outcomes, forward, batch_size, times)
 
 
@@ -139,12 +142,21 @@ def _encode(
     forward: Forward,
     batch_size: int | None,
     times: StageTimes | None,
+    arrangement: Arrangement = APART,
 ) -> Iterator[EncodedSample | Failure]:
     loop = Loop[_Subject](
         forward, _batch_size(batch_size, forward.device, 1), times or StageTimes()
     )
-    for subject, results in loop.run(map(_split, outcomes)):
-        yield subject if isinstance(subject, Failure) else _join(subject, results)
+
+    def split(outcome: Outcome) -> tuple[_Subject, Sequence[Pixels]]:
+        """Part an image from its views, so that their memory is free once they are in batches."""
+        if isinstance(outcome, Failure):
+            return outcome, ()
+        arrays = arrangement.arrays(outcome.facts.plan, outcome.views)
+        return _Described(outcome.task, outcome.facts), arrays
+
+    for subject, results in loop.run(map(split, outcomes)):
+        yield subject if isinstance(subject, Failure) else _join(subject, results, arrangement)
 
 
 class _Described(NamedTuple):
@@ -157,19 +169,16 @@ class _Described(NamedTuple):
 _Subject = _Described | Failure
 
 
-def _split(outcome: Outcome) -> tuple[_Subject, Sequence[Pixels]]:
-    """Part an image from its views, so that their memory is free once they are in batches."""
-    if isinstance(outcome, Failure):
-        return outcome, ()
-    return _Described(outcome.task, outcome.facts), outcome.views
-
-
-def _join(subject: _Described, results: Sequence[Result]) -> EncodedSample | Failure:
-    arrays = {}
-    for view, result in zip(subject.facts.plan.views, results, strict=True):
+def _join(
+    subject: _Described, results: Sequence[Result], arrangement: Arrangement
+) -> EncodedSample | Failure:
+    names = [view.name for view in subject.facts.plan.views]
+    whole: list[Array] = []
+    for name, result in zip(arrangement.names(names), results, strict=True):
         if isinstance(result, NonFiniteError):
-            return subject.task.failure("model", result.reason, f"view {view.name}: {result}")
-        arrays[view.name] = result
+            return subject.task.failure("model", result.reason, f"{name}: {result}")
+        whole.append(result)
+    arrays = dict(zip(names, arrangement.features(whole, len(names)), strict=True))
     return EncodedSample(task=subject.task, facts=subject.facts, arrays=arrays)
 
 

@@ -8,8 +8,9 @@ Dimension letters: B batch, H W pixels, D channels, h w latent grid, K codebook 
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from vtok.records import Grid, Size
 
 SizePolicy = Literal["any", "fixed"]
+Output = Literal["patches", "projected", "pooled", "cls"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +74,22 @@ class EncoderSpec:
     Attributes:
         name: The name it was asked for by.
         family: The architecture's family (`vtok-base`, `clip`, ...).
-        patch_px: Pixels per token along one side.
+        patch_px: Pixels per patch along one side.
         dim: Length of one feature vector (D).
         pixels: The input range.
         size_policy: `any` multiple of the alignment, or one `fixed` size.
         fixed_size: The size, where the policy is `fixed`.
         alignment_px: Sides must be multiples of this many pixels.
+        output: What its features are: of patches; `projected` into a language model's space;
+            one `pooled` vector or the `cls` token's a view.
+        layers: The hidden states that were asked for, 0 before the first layer, -1 after the last;
+            several lie one after the other in each vector. Empty for the model's own choice.
+        merge: Patches along one side that one feature vector stands for.
+        num_tokens: Vectors of a view of any size where they form no grid; None where they do.
+        scheme: The resolution scheme that its own image processor follows; None for none.
+        scheme_options: The numbers of that scheme, as `SchemeOptions` names them.
+        reads_tiles_together: Whether the tiles of an image see each other: it is then given them as
+            the canvas that they were cut from.
     """
 
     name: str
@@ -88,10 +100,23 @@ class EncoderSpec:
     size_policy: SizePolicy = "any"
     fixed_size: Size | None = None
     alignment_px: int
+    output: Output = "patches"
+    layers: tuple[int, ...] = ()
+    merge: int = 1
+    num_tokens: int | None = None
+    scheme: str | None = None
+    scheme_options: Mapping[str, Any] = field(default_factory=dict)
+    reads_tiles_together: bool = False
 
-    def token_grid(self, size: Size) -> Grid:
-        """Return the grid of feature vectors of an (aligned) view of this size in pixels."""
-        return Grid(rows=size.height // self.patch_px, cols=size.width // self.patch_px)
+    def token_grid(self, size: Size) -> Grid | None:
+        """Return the grid of feature vectors, row-major, of an (aligned) view of this size.
+
+        None where they form none: a pooled vector, resampled ones.
+        """
+        if self.num_tokens is not None:
+            return None
+        cell_px = self.patch_px * self.merge
+        return Grid(rows=size.height // cell_px, cols=size.width // cell_px)
 
 
 class Tokenizer(nn.Module, ABC):
@@ -151,4 +176,8 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def features(self, pixels: Tensor) -> Tensor:
-        """Return features (B, N, D), row-major over the token grid, of pixels (B, 3, H, W)."""
+        """Return features (B, N, D), row-major over the token grid, of pixels (B, 3, H, W).
+
+        An encoder that reads tiles together is given a canvas of whole tiles, and returns the
+        features of each tile after those of the one before, row-major.
+        """

@@ -4,7 +4,8 @@ In: what was asked for. Out: a `Scheme`, with patches and alignment as the model
 nothing of how models are loaded, nor of torch.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vtok.errors import UsageError
@@ -22,12 +23,16 @@ class ModelNeeds:
         patch_px: Pixels per token along one side.
         alignment_px: Sides are multiples of this.
         fixed_size: The one size that it takes; None for any.
+        scheme: The scheme that its own image processor follows; None for none.
+        scheme_options: The numbers of that scheme.
     """
 
     name: str
     patch_px: int
     alignment_px: int
     fixed_size: Size | None = None
+    scheme: str | None = None
+    scheme_options: Mapping[str, Any] = field(default_factory=dict)
 
     def problem(self, plan: Plan) -> str | None:
         """Return why the model cannot take a plan's views, None if it can."""
@@ -62,7 +67,8 @@ def scheme_for(cut: CutConfig, default: str, needs: ModelNeeds | None = None) ->
             raise UsageError(f"scheme {row.name} has no option {flag(name)}; it has {known}")
     if needs is None:
         return row.scheme(cut.options)
-    scheme = row.scheme(_with_needs(cut.options, row.option_names, needs))
+    own = needs.scheme_options if row.name == needs.scheme else {}
+    scheme = row.scheme(_with_needs(cut.options, row.option_names, needs, own))
     problem = needs.problem(scheme.plan(_PROBE))
     if problem:
         raise UsageError(
@@ -75,7 +81,9 @@ _PROBE = Size(height=672, width=1008)
 
 
 def default_scheme(needs: ModelNeeds) -> str:
-    """Return the scheme of a model: its pixels as they are, or one square for a fixed size."""
+    """Return the scheme of a model: its own; else pixels as they are, or one square if it must."""
+    if needs.scheme is not None:
+        return needs.scheme
     return "native" if needs.fixed_size is None else "squash"
 
 
@@ -89,10 +97,13 @@ def scheme_record(scheme: Scheme) -> dict[str, Any]:
     return {"name": scheme.name, "options": scheme.options.given()}
 
 
-def _with_needs(options: SchemeOptions, known: tuple[str, ...], needs: ModelNeeds) -> SchemeOptions:
+def _with_needs(
+    options: SchemeOptions, known: tuple[str, ...], needs: ModelNeeds, own: Mapping[str, Any]
+) -> SchemeOptions:
     wanted: dict[str, Any] = {"patch_px": needs.patch_px, "alignment_px": needs.alignment_px}
     if needs.fixed_size is not None:
         wanted["tile_size_px"] = needs.fixed_size.height
+    wanted |= own
     given = options.given()
     return replace(
         options,

@@ -17,14 +17,15 @@ _UNREADABLE_JSON = "json-text"
 
 
 def describe(
-    task: ImageTask, facts: ImageFacts, *, token_grids: Mapping[str, Grid] | None = None
+    task: ImageTask, facts: ImageFacts, *, token_grids: Mapping[str, Grid | None] | None = None
 ) -> dict[str, Any]:
     """Return a sample's metadata.
 
     Args:
         task: Its key and source.
         facts: What the image turned out to be, its plan among it.
-        token_grids: View → the grid of its indices or features, where there are any.
+        token_grids: View → the grid of its indices or features, row-major; None for a view whose
+            features form no grid.
     """
     meta: dict[str, Any] = {
         **facts.plan.to_json(),
@@ -40,7 +41,9 @@ def describe(
         meta["metadata"] = metadata
     if token_grids is not None:
         meta["token_grids"] = {
-            view: {"rows": grid.rows, "cols": grid.cols} for view, grid in token_grids.items()
+            view: {"rows": grid.rows, "cols": grid.cols}
+            for view, grid in token_grids.items()
+            if grid is not None
         }
     return meta
 

@@ -97,6 +97,8 @@ def needs_of(record: ModelRecord) -> ModelNeeds:
         patch_px=spec["patch_px"] if "patch_px" in spec else spec["downsample"],
         alignment_px=spec["alignment_px"],
         fixed_size=None if fixed is None else Size(**fixed),
+        scheme=spec.get("scheme"),
+        scheme_options=spec.get("scheme_options", {}),
     )
 
 
