@@ -70,6 +70,18 @@ class TooManyFailuresError(VtokError):
     exit_code = 6
 
 
+class FinishedWithFailuresError(TooManyFailuresError):
+    """The run is finished, all that could be written is there, and too many samples failed."""
+
+    exit_code = 7
+
+
+class UnfinishedError(VtokError):
+    """What is there is whole, but the run has not come to its end: the same command resumes."""
+
+    exit_code = 8
+
+
 class SampleError(VtokError):
     """One image or sample cannot be processed; `reason` is a stable code for counting."""
 

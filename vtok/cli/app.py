@@ -4,8 +4,9 @@ In: the arguments. Out: an exit code, and on standard error one line `vtok: erro
 that was foreseen; a traceback is a bug. A command's module is imported when the command is named,
 so that `vtok --help` costs nothing. Knows nothing of what commands do.
 
-Exit codes: 0 done; 1 a bug; 2 usage; 3 bad input, shard or manifest; 4 weights; 5 device; 6 too
-many failures; 130 and 143 interrupted (SIGINT, SIGTERM).
+Exit codes: 0 done; 1 a bug; 2 usage; 3 bad input, shard or manifest; 4 weights; 5 device; 6 ended
+for too many failures; 7 finished with too many; 8 whole but unfinished (`verify`); 130 and 143
+interrupted (SIGINT, SIGTERM).
 """
 
 import difflib
@@ -63,6 +64,9 @@ COMMANDS: tuple[CommandRow, ...] = (
         "vtok.cli.inspect",
         "inspect",
         "sizes, grids and token counts of images; what shards hold",
+    ),
+    CommandRow(
+        "verify", "vtok.cli.verify", "verify", "whether all that a run wrote is there and whole"
     ),
     CommandRow(
         "train-vq", "vtok.cli.train_vq", "train_vq", "train a tokenizer on photographs of your own"

@@ -83,7 +83,7 @@ def say_decoded(report: DecodeReport, flags: TalkFlags) -> None:
 def decode_lines(report: DecodeReport) -> Iterator[str]:
     """Yield the report of decoding as people read it."""
     if report.comparison is not None:
-        yield from _comparison_lines(report.comparison)
+        yield from comparison_lines(report.comparison)
     yield (
         f"{report.planned} planned = {report.written} written + 0 duplicates + "
         f"{len(report.failures)} failed"
@@ -98,7 +98,7 @@ def decode_lines(report: DecodeReport) -> Iterator[str]:
     yield f"output: {report.output} ({report.num_files} files)"
 
 
-def _comparison_lines(comparison: Comparison) -> Iterator[str]:
+def comparison_lines(comparison: Comparison) -> Iterator[str]:
     """Yield a table of the images, the worst alone where there are many, and the means."""
     images = comparison.images
     if len(images) > _MOST_ROWS:

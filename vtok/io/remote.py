@@ -50,7 +50,8 @@ def _errors(action: str, url: str, kind: type[VtokError]) -> Iterator[None]:
         raise kind(f"cannot {action} {url}: {text}") from error
 
 
-def _resolve(url: str) -> tuple[Any, str]:
+def resolve(url: str) -> tuple[Any, str]:
+    """Return the file system of a URL, and the path in it."""
     from fsspec.core import url_to_fs
 
     file_system, path = url_to_fs(url)
@@ -64,7 +65,7 @@ def read_url(url: str, *, max_bytes: int | None = None) -> bytes:
         UnreadableImageError: it cannot be fetched.
     """
     with _errors("read", url, UnreadableImageError):
-        file_system, path = _resolve(url)
+        file_system, path = resolve(url)
         with file_system.open(path, "rb") as file:
             data: bytes = file.read(-1 if max_bytes is None else max_bytes + 1)
             return data
@@ -77,7 +78,7 @@ def read_range(url: str, offset: int, num_bytes: int) -> bytes:
         UnreadableImageError: it cannot be fetched, or is shorter.
     """
     with _errors("read", url, UnreadableImageError):
-        file_system, path = _resolve(url)
+        file_system, path = resolve(url)
         data: bytes = file_system.cat_file(path, start=offset, end=offset + num_bytes)
     if len(data) != num_bytes:
         raise UnreadableImageError(f"cannot read {url}: {len(data)} of {num_bytes} bytes came")
@@ -92,7 +93,7 @@ def open_url(url: str) -> Iterator[tuple[BinaryIO, int]]:
         InputError: it cannot be opened, or the store does not tell its length.
     """
     with _errors("open", url, InputError):
-        file_system, path = _resolve(url)
+        file_system, path = resolve(url)
         num_bytes = file_system.info(path).get("size")
         if num_bytes is None:
             raise InputError(f"cannot open {url}: the server does not tell its length")
@@ -108,7 +109,7 @@ def is_folder(url: str) -> bool:
         InputError: there is nothing, or it cannot be reached.
     """
     with _errors("open", url, InputError):
-        file_system, path = _resolve(url)
+        file_system, path = resolve(url)
         if file_system.isdir(path):
             return True
         if file_system.exists(path):
@@ -123,7 +124,7 @@ def list_folder(url: str) -> list[RemoteObject]:
         InputError: it cannot be listed.
     """
     with _errors("list", url, InputError):
-        file_system, path = _resolve(url)
+        file_system, path = resolve(url)
         found = file_system.find(path, detail=True)
         objects = [
             RemoteObject(file_system.unstrip_protocol(name), int(info.get("size") or -1))
@@ -140,7 +141,7 @@ def upload(path: str | os.PathLike[str], url: str) -> None:
         OutputError: it could not be written whole.
     """
     with _errors("write", url, OutputError):
-        file_system, target = _resolve(url)
+        file_system, target = resolve(url)
         file_system.put_file(os.fspath(path), target)
         file_system.invalidate_cache()
         arrived = file_system.info(target).get("size")

@@ -92,11 +92,11 @@ def _quality(
         source=original.source,
         key=decoded.origin.key,
         psnr_db=psnr(image, reference),
-        ssim=_ssim_in_strips(image, reference) if min(image.shape[:2]) >= WINDOW_PX else None,
+        ssim=ssim_in_strips(image, reference) if min(image.shape[:2]) >= WINDOW_PX else None,
     )
 
 
-def _ssim_in_strips(image: Pixels, reference: Pixels) -> float:
+def ssim_in_strips(image: Pixels, reference: Pixels) -> float:
     """Return the SSIM of two images in little memory: the mean over strips of window positions."""
     num_rows: int = image.shape[0] - WINDOW_PX + 1
     total = 0.0

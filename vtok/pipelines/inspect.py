@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from vtok.errors import ShardError, UsageError
-from vtok.io.files import open_regular
+from vtok.io.places import RemotePath, exists, open_place, place_of
+from vtok.io.remote import is_url
 from vtok.io.sources.item import has_image_extension
 from vtok.io.tar import iter_members
 from vtok.pipelines.config import CutConfig
@@ -124,16 +125,26 @@ def _kind_of_one(path: str) -> Kind:
         if (folder / PLAN_NAME).exists() or any(folder.glob("shard-*.tar")):
             return "shards"
         return "images"
+    if is_url(path) and not path.endswith(".tar"):
+        return "shards" if _has_plan(RemotePath(path.rstrip("/"))) else "images"
     if path.endswith(".tar") and _begins_with_header(expand_braces(path)[0]):
         return "shards"
     return "images"
 
 
+def _has_plan(folder: RemotePath) -> bool:
+    """Tell whether a URL is that of an output folder."""
+    try:
+        return exists(folder / PLAN_NAME)
+    except OSError:
+        return False  # whoever lists the images will say what is wrong with it
+
+
 def _begins_with_header(path: str) -> bool:
     """Tell whether a tar's first member is what vtok puts there."""
     try:
-        with open_regular(path) as file:
-            num_bytes = os.fstat(file.fileno()).st_size
+        with open_place(place_of(path)) as file:
+            num_bytes = file.seek(0, os.SEEK_END)
             first = next(iter_members(file, num_bytes=num_bytes, source=path), None)
     except (OSError, ValueError, ShardError):
         return False  # whoever reads the archive will say what is wrong with it

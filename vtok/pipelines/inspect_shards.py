@@ -10,12 +10,12 @@ import math
 import re
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from vtok.errors import InputError, ManifestError, ShardError
 from vtok.io.files import PARTIAL_SUFFIX
+from vtok.io.places import Place, is_folder, names_in, num_bytes_of, place_of
 from vtok.pipelines.shard_facts import Health, ShardsFacts, Tally
 from vtok.pipelines.shard_fields import FieldSurvey
 from vtok.shards.header import ShardHeader
@@ -47,14 +47,14 @@ def inspect_shards(path: str, *, verify: bool = False) -> ShardsFacts:
         ManifestError: the plan itself is damaged.
         ShardError: the first of some tars alone is not a shard.
     """
-    folder = Path(path)
-    plan = read_plan(folder) if folder.is_dir() else None
+    folder = place_of(path)
+    plan = read_plan(folder) if is_folder(folder) else None
     return _read_tars(path) if plan is None else _read_folder(path, plan, verify=verify)
 
 
 def _read_folder(path: str, plan: RunPlan, *, verify: bool) -> ShardsFacts:
     """Return what a run's records say, and whether the tars are as they say."""
-    folder = Path(path)
+    folder = place_of(path)
     state = committed_shards(folder, plan, verify=verify)
     damaged = [f"{problem}: run the same command again" for problem in state.distrusted.values()]
     has_manifest, problem = _check_manifest(folder, plan, state)
@@ -82,7 +82,7 @@ def _read_folder(path: str, plan: RunPlan, *, verify: bool) -> ShardsFacts:
     return replace(facts, health=replace(facts.health, damaged=tuple(damaged)))
 
 
-def _check_manifest(folder: Path, plan: RunPlan, state: RunState) -> tuple[bool, str]:
+def _check_manifest(folder: Place, plan: RunPlan, state: RunState) -> tuple[bool, str]:
     """Return whether there is a manifest, and what is wrong with it, if anything."""
     try:
         manifest = read_manifest(folder)
@@ -128,15 +128,15 @@ def _tally_of(state: RunState) -> Tally:
     )
 
 
-def _leftovers(folder: Path, state: RunState) -> tuple[str, ...]:
+def _leftovers(folder: Place, state: RunState) -> tuple[str, ...]:
     """Return the names of temporary files, and of tars that no record speaks of."""
     names = []
-    for entry in folder.iterdir():
-        match = _TAR.fullmatch(entry.name)
-        known = {*state.committed, *state.distrusted}
-        is_partial = entry.name.startswith(".") and entry.name.endswith(PARTIAL_SUFFIX)
+    known = {*state.committed, *state.distrusted}
+    for name in names_in(folder):
+        match = _TAR.fullmatch(name)
+        is_partial = name.startswith(".") and name.endswith(PARTIAL_SUFFIX)
         if is_partial or (match and int(match[1]) not in known):
-            names.append(entry.name)
+            names.append(name)
     return tuple(sorted(names))
 
 
@@ -218,6 +218,6 @@ def _read_tars(path: str) -> ShardsFacts:
 
 def _total_bytes(shards: ShardSet) -> int:
     try:
-        return sum(shard.path.stat().st_size for shard in shards.shards)
+        return sum(num_bytes_of(shard.path) for shard in shards.shards)
     except OSError as error:
         raise InputError(f"cannot read {error.filename}: {error.strerror}") from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from vtok.errors import InputError, ShardError
-from vtok.io.files import sha256_file
+from vtok.io.places import sha256_of
 from vtok.pipelines.names import Origin, output_stems
 from vtok.pipelines.restore import can_stitch, plan_of, shown_region
 from vtok.records import Size
@@ -110,7 +110,7 @@ def survey(shards: ShardSet, limit: int | None, ending: str) -> Survey:
         if shard.commit is not None:
             shard.verify()  # a flipped index would decode without a word, to other pixels
         samples = [_see(sample) for sample in itertools.islice(shard, left)]
-        digest.update((shard.commit.sha256 if shard.commit else sha256_file(shard.path)).encode())
+        digest.update((shard.commit.sha256 if shard.commit else sha256_of(shard.path)).encode())
         seen.append((shard, samples))
         left = None if left is None else left - len(samples)
         if left == 0:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast, get_args
 
 from vtok.errors import ManifestError
+from vtok.io.places import Place
 from vtok.records import Failure, Stage
 from vtok.shards.header import FORMAT_VERSION, check_version
 from vtok.shards.plan import RunPlan, commit_name, shard_name
@@ -196,7 +197,7 @@ def commit_shard(
     return commit
 
 
-def read_commit(folder: Path, shard: int) -> CommitRecord | None:
+def read_commit(folder: Place, shard: int) -> CommitRecord | None:
     """Return the commit record of a shard, None if there is none.
 
     Raises:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vtok.errors import ManifestError
+from vtok.io.places import Place
 from vtok.shards.commit import CommitRecord
 from vtok.shards.header import FORMAT_VERSION, check_version
 from vtok.shards.plan import MANIFEST_NAME, RunPlan, shard_name
@@ -206,7 +207,7 @@ def finish_run(folder: Path, plan: RunPlan, commits: Sequence[CommitRecord]) -> 
     return manifest
 
 
-def read_manifest(folder: Path) -> Manifest | None:
+def read_manifest(folder: Place) -> Manifest | None:
     """Return the manifest of an output folder, None if its run is not finished.
 
     Raises:

@@ -17,6 +17,7 @@ from typing import Any
 
 from vtok.errors import PlanMismatchError
 from vtok.io.files import write_json
+from vtok.io.places import Place
 from vtok.shards.fields import encode_json
 from vtok.shards.header import FORMAT_VERSION, ModelRecord, check_version
 from vtok.shards.recordfile import read_record
@@ -146,7 +147,7 @@ class RunPlan:
         return plan
 
 
-def read_plan(folder: Path) -> RunPlan | None:
+def read_plan(folder: Place) -> RunPlan | None:
     """Return the plan of an output folder, None if no run was begun in it.
 
     Raises:

@@ -9,12 +9,12 @@ Dimension letter: B samples in a block.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from vtok.errors import ManifestError, ShardError
-from vtok.io.files import open_regular, sha256_file
+from vtok.io.places import Place, open_place, sha256_of
 from vtok.io.tar import Member, iter_members, read_member
 from vtok.shards.commit import CommitRecord
 from vtok.shards.fields import (
@@ -31,18 +31,18 @@ from vtok.shards.keys import HEADER_MEMBER, check_key, split_member
 from vtok.shards.layouts import KEYS_FIELD, LIST_SUFFIX, METAS_FIELD
 from vtok.shards.samples import ImageBytes, ImageFormat, Sample
 
-_ADVICE = "restore it, or remove it with its commit record and run the command that made it again"
+ADVICE = "restore it, or remove it with its commit record and run the command that made it again"
 
 
 class Shard:
     """One tar; iterating it opens it anew and yields its samples in order.
 
     Args:
-        path: The tar.
+        path: The tar: a local path, or a URL.
         commit: Its commit record, where the tar stands in its folder.
     """
 
-    def __init__(self, path: Path, commit: CommitRecord | None = None) -> None:
+    def __init__(self, path: Place, commit: CommitRecord | None = None) -> None:
         self.path = path
         self.commit = commit
 
@@ -53,7 +53,7 @@ class Shard:
         Raises:
             ShardError: it is missing, damaged, or not one of vtok's.
         """
-        with self._open() as file:
+        with self._reading() as file:
             return self._read_header(file, self._members(file))
 
     @cached_property
@@ -73,7 +73,7 @@ class Shard:
         Raises:
             ShardError: the shard is damaged.
         """
-        with self._open() as file:
+        with self._reading() as file:
             members = self._members(file)
             header = self._read_header(file, members)
             last = None
@@ -90,7 +90,7 @@ class Shard:
         try:
             yield from self._samples()
         except ShardError as error:
-            raise ShardError(f"{error}: {_ADVICE}") from error
+            raise ShardError(f"{error}: {ADVICE}") from error
 
     def verify(self) -> None:
         """Require the tar to be, byte for byte, the one that was committed.
@@ -102,14 +102,14 @@ class Shard:
         if self.commit is None:
             raise ManifestError(f"{self.path}: no commit record is there to verify it by")
         try:
-            digest = sha256_file(self.path)
+            digest = sha256_of(self.path)
         except OSError as error:
             raise self._unreadable(error) from error
         if digest != self.commit.sha256:
-            raise ShardError(f"{self.path}: its sha256 is not that of its commit: {_ADVICE}")
+            raise ShardError(f"{self.path}: its sha256 is not that of its commit: {ADVICE}")
 
     def _samples(self) -> Iterator[Sample]:
-        with self._open() as file:
+        with self._reading() as file:
             members = self._members(file)
             header = self._read_header(file, members)
             seen: set[str] = set()
@@ -145,9 +145,12 @@ class Shard:
         if current is not None:
             yield current, group
 
-    def _open(self) -> BinaryIO:
+    @contextmanager
+    def _reading(self) -> Iterator[BinaryIO]:
+        """Open the tar; whatever the disk or the network refuses meanwhile is an error of it."""
         try:
-            return open_regular(self.path)
+            with open_place(self.path) as file:
+                yield file
         except OSError as error:
             raise self._unreadable(error) from error
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vtok.errors import ManifestError, ShardError
-from vtok.io.files import open_regular, write_bytes
+from vtok.io.files import write_bytes
+from vtok.io.places import Place, open_place
 from vtok.shards.fields import MAX_JSON_BYTES, decode_json, encode_json
 from vtok.shards.strict import StrictObject
 
@@ -22,14 +23,14 @@ def write_record(path: Path, value: dict[str, Any]) -> None:
     write_bytes(path, encode_json(value) + b"\n")
 
 
-def read_record(path: Path) -> StrictObject | None:
+def read_record(path: Place) -> StrictObject | None:
     """Return a file's JSON object, to be read strictly; None if there is no such file.
 
     Raises:
         ManifestError: the file cannot be read, or is not one JSON object.
     """
     try:
-        with open_regular(path) as file:
+        with open_place(path) as file:
             data = file.read(MAX_JSON_BYTES + 1)
     except FileNotFoundError:
         return None

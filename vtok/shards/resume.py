@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vtok.errors import ManifestError, OutputError
-from vtok.io.files import remove_partials, sha256_file
+from vtok.io.files import remove_partials
+from vtok.io.places import Place, num_bytes_of, sha256_of
 from vtok.shards.commit import CommitRecord, read_commit
 from vtok.shards.plan import MANIFEST_NAME, RunPlan, shard_name
 
@@ -30,7 +31,7 @@ class RunState:
     distrusted: Mapping[int, str]
 
 
-def committed_shards(folder: Path, plan: RunPlan, *, verify: bool = False) -> RunState:
+def committed_shards(folder: Place, plan: RunPlan, *, verify: bool = False) -> RunState:
     """Return the commits of this plan's shards that can be trusted.
 
     A commit is trusted if it parses, names this plan and the tar beside it has the length that it
@@ -52,7 +53,7 @@ def committed_shards(folder: Path, plan: RunPlan, *, verify: bool = False) -> Ru
     return RunState(committed, distrusted)
 
 
-def check_tar(folder: Path, commit: CommitRecord, *, verify: bool) -> None:
+def check_tar(folder: Place, commit: CommitRecord, *, verify: bool) -> None:
     """Require a commit's tar to be there with the length, and the digest, that it says.
 
     Raises:
@@ -60,12 +61,12 @@ def check_tar(folder: Path, commit: CommitRecord, *, verify: bool) -> None:
     """
     path = folder / shard_name(commit.shard)
     try:
-        num_bytes = path.stat().st_size
+        num_bytes = num_bytes_of(path)
         if num_bytes != commit.num_bytes:
             raise ManifestError(f"{path}: {num_bytes} bytes, its commit says {commit.num_bytes}")
         if not verify:
             return
-        digest = sha256_file(path)
+        digest = sha256_of(path)
     except OSError as error:
         raise ManifestError(f"{path}: {error.strerror}, though its commit is there") from error
     if digest != commit.sha256:

@@ -9,9 +9,9 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from vtok.errors import InputError, ManifestError, ShardError, UsageError
+from vtok.io.places import Place, exists, is_folder, names_in, place_of
 from vtok.shards.commit import CommitRecord, read_commit
 from vtok.shards.header import ShardHeader
 from vtok.shards.manifest import Manifest, read_manifest
@@ -91,6 +91,8 @@ class ShardSet:
 def open_shards(path: ShardPath | Sequence[ShardPath]) -> ShardSet:
     """Open an output folder, a tar, a range `name-{000000..000099}.tar`, or a list of these.
 
+    Each may be a URL (s3://, gs://, hf://, https://, ...).
+
     Nothing but the run's records is read yet; the samples are, while they are iterated.
 
     Raises:
@@ -103,21 +105,24 @@ def open_shards(path: ShardPath | Sequence[ShardPath]) -> ShardSet:
     names = expand_braces(os.fspath(path))
     if len(names) > 1:
         return open_shards(names)
-    place = Path(names[0])
-    if place.is_dir():
-        return _open_folder(place)
-    if not place.exists():
-        raise InputError(f"{place} does not exist")
+    place = place_of(names[0])
+    try:
+        if is_folder(place):
+            return _open_folder(place)
+        if not exists(place):
+            raise InputError(f"{place} does not exist")
+    except OSError as error:
+        raise InputError(f"cannot read {place}: {error.strerror}") from error
     return ShardSet(shards=(Shard(place),))
 
 
-def _open_folder(folder: Path) -> ShardSet:
+def _open_folder(folder: Place) -> ShardSet:
     plan = read_plan(folder)
     if plan is None:
-        tars = sorted(folder.glob("*.tar"))
+        tars = [name for name in names_in(folder) if name.endswith(".tar")]
         if not tars:
             raise InputError(f"{folder} holds no shards (*.tar)")
-        return ShardSet(shards=tuple(Shard(tar) for tar in tars))
+        return ShardSet(shards=tuple(Shard(folder / tar) for tar in tars))
     shards = []
     for number in range(plan.num_shards):
         commit = read_commit(folder, number)
@@ -131,7 +136,7 @@ def _open_folder(folder: Path) -> ShardSet:
     return ShardSet(shards=tuple(shards), plan=plan, manifest=manifest)
 
 
-def _check_manifest(folder: Path, plan: RunPlan, manifest: Manifest, shards: list[Shard]) -> None:
+def _check_manifest(folder: Place, plan: RunPlan, manifest: Manifest, shards: list[Shard]) -> None:
     """Require the manifest to speak of this plan and of exactly these shards."""
     committed = [(shard.path.name, shard.commit.sha256) for shard in shards if shard.commit]
     listed = [(entry.name, entry.sha256) for entry in manifest.shards]

@@ -1,0 +1,66 @@
+"""What is damaged in an output folder, removed, so that the next run makes exactly that again.
+
+In: a folder, its plan, and which shards are damaged. Out: the names of the files removed. Only
+files of vtok's own names are touched, and those of whole shards never. Knows nothing of how damage
+is found.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from vtok.errors import OutputError, UsageError
+from vtok.io.files import PARTIAL_SUFFIX, folder_lock, sync_folder
+from vtok.io.places import Place
+from vtok.pipelines.audit import ShardAudit
+from vtok.shards.plan import MANIFEST_NAME, RunPlan, commit_name, shard_name
+
+_TAR = re.compile(r"shard-([0-9]{6})\.tar")
+
+
+def find_leftovers(names: Iterable[str], found: Mapping[int, ShardAudit]) -> tuple[str, ...]:
+    """Return the names of temporary files, and of tars that no commit record speaks of."""
+    left = []
+    for name in names:
+        match = _TAR.fullmatch(name)
+        audit = found.get(int(match[1])) if match else None
+        is_partial = name.startswith(".") and name.endswith(PARTIAL_SUFFIX)
+        if is_partial or (match and (audit is None or audit.state == "missing")):
+            left.append(name)
+    return tuple(sorted(left))
+
+
+def repair(
+    folder: Place,
+    plan: RunPlan,
+    damaged: Sequence[int],
+    is_manifest_wrong: bool,
+    leftovers: Collection[str],
+) -> tuple[str, ...]:
+    """Remove damaged shards with their records, what speaks of them, and leftovers.
+
+    The manifest goes first, a commit record before its tar: no moment shows one without the other.
+
+    Raises:
+        UsageError: the folder is a URL.
+        OutputError: a run is at work in the folder, or a file cannot be removed.
+    """
+    if not isinstance(folder, Path):
+        raise UsageError(f"{folder}: --repair is for local folders: remove the objects by hand")
+    doomed = [name for shard in damaged for name in (commit_name(shard), shard_name(shard))]
+    if damaged or is_manifest_wrong:
+        doomed.insert(0, MANIFEST_NAME)
+    doomed += leftovers
+    removed = []
+    with folder_lock(folder):
+        for name in doomed:
+            path = folder / name
+            try:
+                path.unlink()
+                removed.append(name)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise OutputError(f"{path}: cannot be removed: {error.strerror}") from error
+        sync_folder(folder)
+    return tuple(removed)
