@@ -83,7 +83,7 @@ def test_features_are_the_models_own(vtok: Any, photos: Path, model: Path, tmp_p
     import torch
 
     arguments = ("--model", model, "--scheme", "squash", "--tile-size", 32, *QUICK)
-    vtok("encode-continuous", photos, tmp_path, *arguments, "--feature-dtype", "float32")
+    vtok("encode-continuous", photos, tmp_path, *arguments, "--dtype", "fp32")
     encoder = load_encoder(str(model))
     for sample in library.open_shards(tmp_path):
         with Image.open(photos / sample.meta["source"]) as image:

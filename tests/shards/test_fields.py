@@ -2,12 +2,15 @@
 
 import json
 
+import ml_dtypes
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vtok.errors import FeatureOverflowError, NonFiniteError, ShardError
+from vtok.shards.bfloat16 import LARGEST
 from vtok.shards.fields import (
     all_finite,
     check_indices,
@@ -18,6 +21,7 @@ from vtok.shards.fields import (
     encode_indices,
     encode_json,
     index_dtype,
+    narrow_features,
     split_field,
     view_field,
 )
@@ -85,17 +89,36 @@ def test_stored_indices_must_be_in_range_and_in_their_dtype() -> None:
             index_dtype(size)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf])
 def test_features_that_are_not_finite_are_refused(dtype: str, bad: float) -> None:
     features = np.ones((3, 4), np.float32)
     data = encode_features(features, dtype)  # type: ignore[arg-type]
-    assert decode_features(data).dtype == dtype
+    assert decode_features(data).dtype == ("float16" if dtype == "float16" else "float32")
     features[1, 2] = bad
     with pytest.raises(NonFiniteError, match="1 of 12 features"):
         encode_features(features, dtype)  # type: ignore[arg-type]
     with pytest.raises(ShardError, match="NaN or infinite"):
-        decode_features(encode_npy(features.astype(dtype)))
+        decode_features(encode_npy(_cast(features, dtype)))
+
+
+def _cast(features: np.ndarray, dtype: str) -> np.ndarray:
+    if dtype == "bfloat16":
+        return features.astype(ml_dtypes.bfloat16).view("V2")
+    return features.astype(dtype)
+
+
+def test_bfloat16_is_rounded_as_ml_dtypes_and_torch_round() -> None:
+    generator = np.random.default_rng(5)
+    patterns = generator.integers(0, 2**32, 100_000, np.uint32)
+    halves = generator.integers(0, 0x7F7F, 5_000, np.uint32) << 16 | 0x8000  # ties
+    numbers = np.concatenate((patterns, halves)).view(np.float32)
+    numbers = numbers[np.abs(numbers) <= LARGEST]  # not the NaNs either
+    (stored, again) = (narrow_features(numbers, "bfloat16"), encode_features(numbers, "bfloat16"))
+    assert np.array_equal(stored.view("u2"), numbers.astype(ml_dtypes.bfloat16).view("u2"))
+    as_torch = torch.from_numpy(numbers).to(torch.bfloat16)
+    assert np.array_equal(stored.view("u2"), as_torch.view(torch.uint16).numpy())
+    assert np.array_equal(decode_features(again, "bfloat16"), as_torch.float().numpy())
 
 
 @given(data=st.data(), dtype=st.sampled_from(["float16", "float32", "float64"]))
@@ -126,7 +149,23 @@ def test_float16_overflow_is_named() -> None:
     with pytest.raises(FeatureOverflowError, match="70000 does not fit float16") as caught:
         encode_features(np.array([1.0, -70000.0], np.float32), "float16")
     assert caught.value.reason == "overflow"
-    assert encode_features(np.array([-70000.0], np.float32), "float32")
+    for wide in ("bfloat16", "float32"):
+        assert decode_features(encode_features(np.array([-70000.0]), wide))[0] < -65504  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("beyond", [65505.0, -65519.0])
+def test_float16_does_not_clip_what_would_round_to_its_largest(beyond: float) -> None:
+    assert np.abs(np.float16(beyond)) == 65504
+    with pytest.raises(FeatureOverflowError, match="store --dtype bf16, or fp32"):
+        encode_features(np.array([1.0, beyond], np.float32), "float16")
+
+
+def test_bfloat16_overflow_is_named() -> None:
+    assert decode_features(encode_features(np.array([LARGEST]), "bfloat16"))[0] == LARGEST
+    with pytest.raises(FeatureOverflowError, match="store --dtype fp32"):
+        encode_features(np.array([3.4e38], np.float32), "bfloat16")
+    with pytest.raises(FeatureOverflowError, match="does not fit float32"):
+        encode_features(np.array([1e39]), "float32")
 
 
 def test_features_of_another_dtype_are_refused() -> None:

@@ -231,7 +231,7 @@ def test_what_does_not_fit_is_refused(
         ({"plan_sha256": "xyz"}, "not a sha256"),
         ({"model": None}, "codebook_size"),
         ({"extra": 1}, "unknown field 'extra'"),
-        ({"feature_dtype": "bfloat16"}, "feature_dtype"),
+        ({"feature_dtype": "float8"}, "feature_dtype"),
         ({"feature_dtype": "float16"}, "features"),
         ({"scheme": []}, "should be an object"),
     ],

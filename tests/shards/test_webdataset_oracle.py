@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
+import torch
 import webdataset as wds
 from PIL import Image
 from shard_samples import index_header, index_samples, write_shard
 
 from vtok.shards.header import ShardHeader
+from vtok.shards.reader import Shard
 from vtok.shards.samples import ImageBytes, Sample
 
 # webdataset leaves the files that it has read to the garbage collector.
@@ -34,6 +37,34 @@ def test_indices_one_member_a_sample(tmp_path: Path) -> None:
         assert indices.dtype == np.uint16
         assert meta["source"] == sample.meta["source"]
         assert text == sample.sidecars["txt"].decode()
+
+
+@pytest.mark.parametrize("layout", ["sample", "block"])
+def test_bfloat16_features(tmp_path: Path, layout: str) -> None:
+    """Read as the documentation says; taken for numbers, they are refused and not misread."""
+    header = ShardHeader(
+        kind="features",
+        layout=layout,  # type: ignore[arg-type]
+        plan_sha256="0" * 64,
+        feature_dtype="bfloat16",
+    )
+    features = torch.randn(3, 5, 4) * 1e30
+    samples = [Sample(key=f"{i}", features={"whole": f.numpy()}) for i, f in enumerate(features)]
+    write_shard(tmp_path / "x.tar", header, samples)
+    read = dataset(tmp_path / "x.tar").decode().to_tuple("whole.features.npy")
+    for i, (array,) in enumerate(read.unbatched() if layout == "block" else read):
+        with pytest.raises((TypeError, ValueError)):
+            array.astype(np.float32)
+        with pytest.raises(TypeError):
+            torch.from_numpy(array)
+        as_torch = torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16)
+        assert torch.equal(as_torch, features[i].to(torch.bfloat16))
+        as_numpy = array.view(ml_dtypes.bfloat16).astype(np.float32)
+        assert np.array_equal(as_numpy, as_torch.float().numpy())
+    assert i == 2
+    for sample, expected in zip(Shard(tmp_path / "x.tar"), features, strict=True):
+        assert sample.array.dtype == np.float32
+        assert np.array_equal(sample.array, expected.to(torch.bfloat16).float().numpy())
 
 
 def test_indices_in_blocks(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def decode_vq(
         overwrite=decoding.overwrite,
         model=decoding.model,
         device=decoding.device,
-        dtype=decoding.dtype.value,
+        compute_dtype=decoding.compute_dtype.value,
         batch_size=decoding.batch_size,
         image=image.config(),
         reference=decoding.reference,

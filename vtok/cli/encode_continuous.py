@@ -17,13 +17,13 @@ def encode_continuous(
 ) -> None:
     """Encode images into feature vectors, one (num_tokens, dim) array a view, in WebDataset shards.
 
-    An image with a feature that is not finite, or too large for the dtype it is stored in, fails
-    alone and is counted. The same command run again resumes.
+    An image with a feature that is not finite, or beyond the dtype it is stored in, fails alone and
+    is counted. The same command run again resumes.
 
     Examples:
       vtok encode-continuous photos/ features/
       vtok encode-continuous photos/ features/ --scheme closest --no-thumbnail
-      vtok encode-continuous photos/ features/ --feature-dtype float32 --device cuda
+      vtok encode-continuous photos/ features/ --dtype bf16 --device cuda
     """
     from vtok.pipelines.encode_continuous import encode_continuous as run_encode  # brings torch
 
@@ -32,7 +32,7 @@ def encode_continuous(
         cut=cut.config(),
         model=model.config(),
         layout=stored.layout.value,
-        feature_dtype=stored.feature_dtype.value,
+        dtype=stored.dtype.value,
     )
     with listening(said) as progress:
         report = run_encode(config, progress)

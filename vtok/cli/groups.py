@@ -78,7 +78,7 @@ class ModelFlags:
 
     model: options.Model = DEFAULT_MODEL
     device: options.Device = "auto"
-    dtype: options.ComputeDtype = options.Dtype.AUTO
+    compute_dtype: options.ComputeDtype = options.ComputeDtypeChoice.AUTO
     batch_size: options.BatchSize = None
 
     def config(self) -> ModelConfig:
@@ -86,7 +86,7 @@ class ModelFlags:
         return ModelConfig(
             name=self.model,
             device=self.device,
-            dtype=self.dtype.value,
+            compute_dtype=self.compute_dtype.value,
             batch_size=self.batch_size,
         )
 
@@ -96,7 +96,7 @@ class FeatureFlags:
     """How features are stored."""
 
     layout: options.Layout = options.ShardLayout.SAMPLE
-    feature_dtype: options.FeatureDtype = options.FeatureDtypeChoice.FLOAT16
+    dtype: options.Dtype = options.StoredDtype.FP16
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class DecodeFlags:
     reference: options.Reference = None
     model: options.ShardsModel = None
     device: options.Device = "auto"
-    dtype: options.ComputeDtype = options.Dtype.AUTO
+    compute_dtype: options.ComputeDtype = options.ComputeDtypeChoice.AUTO
     batch_size: options.BatchSize = None
     workers: options.Workers = None
     limit: options.Limit = None

@@ -39,7 +39,7 @@ class AlignChoice(StrEnum):
     CROP = "crop"
 
 
-class Dtype(StrEnum):
+class ComputeDtypeChoice(StrEnum):
     """What a model computes in."""
 
     AUTO = "auto"
@@ -48,11 +48,12 @@ class Dtype(StrEnum):
     FP16 = "fp16"
 
 
-class FeatureDtypeChoice(StrEnum):
+class StoredDtype(StrEnum):
     """What features are stored in."""
 
-    FLOAT16 = "float16"
-    FLOAT32 = "float32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+    FP32 = "fp32"
 
 
 # What is read and written.
@@ -180,10 +181,11 @@ Device = Annotated[
     str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
 ]
 ComputeDtype = Annotated[
-    Dtype,
+    ComputeDtypeChoice,
     typer.Option(
-        "--dtype",
-        help="What the model computes in; auto is fp32, or bf16 for features where that is faster.",
+        "--compute-dtype",
+        help="What the model computes in; auto is fp32, or bf16 where that is faster and features "
+        "are not stored as fp32.",
     ),
 ]
 BatchSize = Annotated[
@@ -195,10 +197,12 @@ BatchSize = Annotated[
         "size of the views]",
     ),
 ]
-FeatureDtype = Annotated[
-    FeatureDtypeChoice,
+Dtype = Annotated[
+    StoredDtype,
     typer.Option(
-        "--feature-dtype", help="What features are stored in; overflow is an error of the image."
+        "--dtype",
+        help="What features are stored in. fp16 is the more precise, up to 65,504: an image beyond "
+        "it fails; bf16 has the range of fp32 and is stored as its two bytes.",
     ),
 ]
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from vtok.errors import DeviceError, UnknownNameError
 from vtok.models.base import PixelRange
 
-Purpose = Literal["indices", "features", "pixels"]
+Purpose = Literal["indices", "features", "exact", "pixels"]
 
 _DTYPES = {
     "float32": torch.float32,
@@ -66,8 +66,9 @@ def resolve_dtype(
         name: `auto`, `float32`, `bfloat16`, `float16`, or their short forms `fp32`, `bf16`, `fp16`.
         device: Where it will run.
         purpose: What is made of the outputs. `auto` is float32 for indices and pixels, since
-            rounding moves latents across the borders between codes; for features it is bfloat16
-            where the device multiplies it faster than float32.
+            rounding moves latents across the borders between codes, and for features whose every
+            bit is kept (`exact`); for other features it is bfloat16 where the device multiplies it
+            faster than float32.
 
     Raises:
         UnknownNameError: there is no such dtype.

@@ -135,7 +135,7 @@ class Forward(ABC):
             what = "x".join(map(str, shape[1:]))
             raise DeviceError(
                 f"{self.device} has too little memory for a single input of {what}: "
-                "use smaller views, another --dtype or another --device"
+                "use smaller views, another --compute-dtype or another --device"
             )
         self._most[shape[1:]] = most
         if self.device.type == "cuda":

@@ -14,7 +14,7 @@ from vtok.resolution.options import SchemeOptions
 StoredLayout = Literal["sample", "block"]
 OnError = Literal["skip", "fail"]
 ImageFormatName = Literal["png", "jpg", "webp"]
-FeatureDtypeName = Literal["float16", "float32"]
+StoredDtypeName = Literal["fp16", "bf16", "fp32"]
 
 DEFAULT_MODEL = "vtok-base"
 DEFAULT_SHARD_SIZE = 1000
@@ -77,14 +77,15 @@ class ModelConfig:
     Attributes:
         name: Its name, or the path of a folder with `config.json` and `model.safetensors`.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        dtype: What it computes in; `auto` for float32, or for features what the device is fast in.
+        compute_dtype: What it computes in: `fp32`, `bf16`, `fp16`, or `auto` for fp32, or for
+            features that are not stored as fp32 what the device is fast in.
         batch_size: Most views of one size that it is given at once; None for as many as suit their
             size and the device. Part of the plan: the last bit of a result may depend on it.
     """
 
     name: str = DEFAULT_MODEL
     device: str = "auto"
-    dtype: str = "auto"
+    compute_dtype: str = "auto"
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
@@ -148,13 +149,13 @@ class EncodeVqConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeContinuousConfig:
-    """`vtok encode-continuous`; features are stored as `feature_dtype`."""
+    """`vtok encode-continuous`; features are stored as `dtype`."""
 
     run: RunConfig
     cut: CutConfig = field(default_factory=CutConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     layout: StoredLayout = "sample"
-    feature_dtype: FeatureDtypeName = "float16"
+    dtype: StoredDtypeName = "fp16"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +170,7 @@ class DecodeVqConfig:
         overwrite: Start over if the folder holds another run, instead of refusing.
         model: The model's name or folder; None for the one that the shards name.
         device: As in `ModelConfig`.
-        dtype: As in `ModelConfig`.
+        compute_dtype: As in `ModelConfig`.
         batch_size: As in `ModelConfig`.
         image: How images are written.
         reference: The original images, to compare with; None to compare with nothing.
@@ -182,7 +183,7 @@ class DecodeVqConfig:
     overwrite: bool = False
     model: str | None = None
     device: str = "auto"
-    dtype: str = "auto"
+    compute_dtype: str = "auto"
     batch_size: int | None = None
     image: ImageConfig = field(default_factory=ImageConfig)
     reference: str | None = None

@@ -58,7 +58,9 @@ def decode_vq(config: DecodeVqConfig, progress: Progress | None = None) -> Decod
     """
     progress = progress or Silence()
     check_output(config.output, config.shards)
-    shown = ModelConfig(device=config.device, dtype=config.dtype, batch_size=config.batch_size)
+    shown = ModelConfig(
+        device=config.device, compute_dtype=config.compute_dtype, batch_size=config.batch_size
+    )
     placement = Placement.of(shown, "pixels")
     codec = ImageCodec.of(config.image)
     originals = None if config.reference is None else list_inputs(config.reference)

@@ -1,6 +1,6 @@
 """`vtok encode-continuous`: one array of feature vectors for every view of every image.
 
-In: an `EncodeContinuousConfig`. Out: shards of features (N, D), float16 or float32.
+In: an `EncodeContinuousConfig`. Out: shards of features (N, D), float16, bfloat16 or float32.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from vtok.engine.preparation import Outcome, Preparation
 from vtok.engine.runner import EncodedSample, encode_features
 from vtok.models import registry
 from vtok.models.base import Encoder
-from vtok.pipelines.config import EncodeContinuousConfig
+from vtok.pipelines.config import EncodeContinuousConfig, StoredDtypeName
 from vtok.pipelines.cut import ModelNeeds, default_scheme, scheme_for, scheme_record
 from vtok.pipelines.describe import carried, describe
 from vtok.pipelines.encoding import LIBRARIES, Placement, fitting
@@ -18,7 +18,14 @@ from vtok.pipelines.outcome import RunReport
 from vtok.pipelines.progress import Progress
 from vtok.pipelines.run import Recipe, run_shards
 from vtok.records import Failure
+from vtok.shards.fields import FeatureDtype
 from vtok.shards.samples import Sample
+
+_STORED: dict[StoredDtypeName, FeatureDtype] = {
+    "fp16": "float16",
+    "bf16": "bfloat16",
+    "fp32": "float32",
+}
 
 
 def encode_continuous(
@@ -30,7 +37,8 @@ def encode_continuous(
         VtokError: as `vtok.pipelines.run.run_shards` does; UnknownNameError, WeightsError and
             DeviceError for the model.
     """
-    placement = Placement.of(config.model, "features")
+    # Who stores every bit of a float32 wants every bit computed.
+    placement = Placement.of(config.model, "exact" if config.dtype == "fp32" else "features")
     model = RunModel(config.model.name, registry.load_encoder, config.run.output)
     scheme = scheme_for(config.cut, default_scheme(model.needs), model.needs)
     recipe = Recipe(
@@ -42,7 +50,7 @@ def encode_continuous(
         libraries=LIBRARIES,
         model=model.record,
         layout=config.layout,
-        feature_dtype=config.feature_dtype,
+        feature_dtype=_STORED[config.dtype],
     )
     return run_shards(recipe, config.run, progress)
 

@@ -26,7 +26,7 @@ class Placement:
 
     Attributes:
         device: A `torch.device`.
-        dtype: A `torch.dtype`.
+        dtype: What it computes in, a `torch.dtype`.
         batch_size: Most views at once; None for as many as suit their size.
     """
 
@@ -43,14 +43,14 @@ class Placement:
             UnknownNameError: there is no such device or dtype.
         """
         device = resolve_device(config.device)
-        dtype = resolve_dtype(config.dtype, device=device, purpose=purpose)
+        dtype = resolve_dtype(config.compute_dtype, device=device, purpose=purpose)
         return cls(device, dtype, config.batch_size)
 
     def to_json(self) -> dict[str, Any]:
         """Return what of it decides the last bit of a result."""
         return {
             "device": self.device.type,
-            "dtype": str(self.dtype).removeprefix("torch."),
+            "compute_dtype": str(self.dtype).removeprefix("torch."),
             "batch_size": self.batch_size,
         }
 

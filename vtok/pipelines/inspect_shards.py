@@ -147,7 +147,7 @@ def _with_samples(facts: ShardsFacts, shards: list[Shard]) -> ShardsFacts:
         return facts
     header = filled[0].header
     samples = list(itertools.islice(filled[0], NUM_SAMPLES_LOOKED_AT))
-    survey = FieldSurvey()
+    survey = FieldSurvey(header.feature_dtype)
     for sample in samples:
         survey.add(sample)
     return replace(
@@ -176,7 +176,7 @@ def _read_tars(path: str) -> ShardsFacts:
     """Return what reading every sample of some tars tells."""
     shards = open_shards(path)
     header = shards.header
-    survey, first, damaged = FieldSurvey(), None, ""
+    survey, first, damaged = FieldSurvey(header.feature_dtype), None, ""
     counter = None
     if header.kind == "indices" and header.codebook_size <= MAX_COUNTED_CODES:
         counter = CodebookCounter(header.codebook_size)

@@ -73,7 +73,11 @@ def run_shards(recipe: Recipe, config: RunConfig, progress: Progress | None = No
         inputs_sha256=inputs.sha256,
         num_samples=len(inputs.items),
         shard_size=config.shard_size,
-        configuration=recipe.configuration,
+        configuration={
+            **recipe.configuration,
+            "layout": recipe.layout,
+            **({"feature_dtype": recipe.feature_dtype} if recipe.feature_dtype else {}),
+        },
         model=recipe.model,
         versions=versions(recipe.libraries),
         about={"input": config.input, "python": platform.python_version()},

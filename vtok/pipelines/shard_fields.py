@@ -41,9 +41,14 @@ class FieldFacts:
 
 
 class FieldSurvey:
-    """Counts what samples hold."""
+    """Counts what samples hold.
 
-    def __init__(self) -> None:
+    Args:
+        feature_dtype: What the shard says that features are stored in: bfloat16 is read as float32.
+    """
+
+    def __init__(self, feature_dtype: str | None = None) -> None:
+        self._feature_dtype = feature_dtype
         self.num_samples = 0
         self.num_views = 0
         self.num_tokens = 0
@@ -61,7 +66,8 @@ class FieldSurvey:
             seen.add(self._add_array(view, INDICES_PART, indices.dtype.name, indices.shape))
         for view, features in sample.features.items():
             self.num_tokens += features.size // features.shape[-1] if features.ndim else 1
-            seen.add(self._add_array(view, FEATURES_PART, features.dtype.name, features.shape))
+            dtype = self._feature_dtype or features.dtype.name
+            seen.add(self._add_array(view, FEATURES_PART, dtype, features.shape))
         seen.update(
             (_pattern(view, image.format), "image") for view, image in sample.images.items()
         )

@@ -6,8 +6,9 @@ it, features finite. A field is called `<view>.indices.npy`, `<view>.features.np
 `<view>.jpg|png|webp`; the metadata is `json`; whatever else a sample carries is a sidecar (`txt`).
 Knows nothing of tars, keys or models.
 
-bfloat16 is refused: numpy cannot read it back. Features computed in it are stored as float16 or
-float32, both of which the writer checks for overflow.
+Features are stored as float16, bfloat16 or float32, whatever they were computed in; what the dtype
+cannot hold is an error. `vtok.shards.bfloat16` says how bfloat16 lies in a `.npy`; it is read back
+as float32.
 """
 
 import json
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vtok.errors import FeatureOverflowError, NonFiniteError, ShardError
+from vtok.shards import bfloat16
 from vtok.shards.keys import check_field
 from vtok.shards.npy import decode_npy, encode_npy
 
@@ -29,12 +31,20 @@ IMAGE_FORMATS = ("jpg", "png", "webp")
 MAX_JSON_BYTES = 64 << 20
 MAX_CODEBOOK_SIZE = 1 << 32
 
-FeatureDtype = Literal["float16", "float32"]
+FeatureDtype = Literal["float16", "bfloat16", "float32"]
 IndexArray = npt.NDArray[np.integer[Any]]
 FeatureArray = npt.NDArray[np.floating[Any]]
+StoredFeatures = FeatureArray | npt.NDArray[np.void]
 
 _UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
-_LARGEST_FLOAT16 = 65504.0
+_LARGEST = {"float16": 65504.0, "bfloat16": bfloat16.LARGEST, "float32": 3.4028234663852886e38}
+_ADVICE = {
+    "float16": "store --dtype bf16, or fp32",
+    "bfloat16": "store --dtype fp32",
+    "float32": "no dtype that is stored does",
+}
+_NPY_DTYPES = {"float16": "float16", "bfloat16": bfloat16.BFLOAT16.name, "float32": "float32"}
+_SUSPECT_BITS = {"float16": 0x7BFF, "bfloat16": 0x7F7F0000, "float32": 0x7F800000}
 _ENCODER = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
 )
@@ -126,27 +136,31 @@ def decode_indices(data: bytes, codebook_size: int, *, where: str = "indices") -
     return indices
 
 
-def narrow_features(features: FeatureArray, dtype: FeatureDtype) -> FeatureArray:
-    """Return finite features, any shape, in the dtype that is stored.
+def narrow_features(features: FeatureArray, dtype: FeatureDtype) -> StoredFeatures:
+    """Return finite features, any shape, in the dtype that is stored; bfloat16 as opaque bytes.
 
     Raises:
         NonFiniteError: a feature is NaN or infinite.
-        FeatureOverflowError: a feature is finite but too large for float16.
+        FeatureOverflowError: a feature is beyond the largest number of the dtype.
         ShardError: the array is empty or not of floats.
     """
     if features.dtype.kind != "f" or not features.size:
         raise ShardError(f"features: expected floats, got {features.dtype} of {features.shape}")
     with np.errstate(over="ignore"):
-        stored = features.astype(dtype, copy=False)
-    if not all_finite(stored):
+        narrowed = features.astype("float16" if dtype == "float16" else "float32", copy=False)
+    largest_bits = _largest_bits(narrowed)
+    if largest_bits >= _SUSPECT_BITS[dtype]:  # then only is a second look worth its time
         if not all_finite(features):
             raise NonFiniteError(f"{_count(features)} features are NaN or infinite")
         largest = float(np.abs(features).max())
-        raise FeatureOverflowError(
-            f"a feature of {largest:g} does not fit float16 (at most {_LARGEST_FLOAT16:g}): "
-            "store float32"
-        )
-    return stored
+        if largest > _LARGEST[dtype]:
+            raise FeatureOverflowError(
+                f"a feature of {largest:g} does not fit {dtype} (at most {_LARGEST[dtype]:g}): "
+                f"{_ADVICE[dtype]}"
+            )
+    if dtype == "bfloat16":
+        return bfloat16.to_bfloat16(cast(npt.NDArray[np.float32], narrowed))
+    return narrowed
 
 
 def all_finite(array: FeatureArray) -> bool:
@@ -154,13 +168,20 @@ def all_finite(array: FeatureArray) -> bool:
     bits = array.dtype.itemsize * 8
     if bits > 32:
         return bool(np.isfinite(array).all())
-    # NaN and infinity are the numbers whose exponent is all ones: the largest bit patterns of
-    # either sign. Read as signed integers, only those without the sign bit can be large.
-    infinity = 0x7C00 if bits == 16 else 0x7F800000
-    signed, unsigned = array.view(f"i{bits // 8}"), array.view(f"u{bits // 8}")
-    return bool(
-        signed.max(initial=0) < infinity and unsigned.max(initial=0) < infinity | 1 << (bits - 1)
-    )
+    # NaN and infinity are the numbers whose exponent is all ones: the largest bit patterns.
+    return _largest_bits(array) < (0x7C00 if bits == 16 else 0x7F800000)
+
+
+def _largest_bits(array: FeatureArray) -> int:
+    """Return the bits, but for the sign, of the number farthest from zero; of NaN, if there is one.
+
+    Read as signed integers, only numbers without the sign bit can be large; as unsigned ones, those
+    with it are the largest.
+    """
+    bits = array.dtype.itemsize * 8
+    positive = int(array.view(f"i{bits // 8}").max(initial=0))
+    negative = int(array.view(f"u{bits // 8}").max(initial=0)) - (1 << (bits - 1))
+    return max(positive, negative)
 
 
 def _count(features: FeatureArray) -> str:
@@ -179,13 +200,20 @@ def encode_features(features: FeatureArray, dtype: FeatureDtype) -> bytes:
 def decode_features(
     data: bytes, dtype: FeatureDtype | None = None, *, where: str = "features"
 ) -> FeatureArray:
-    """Return stored features; `dtype` is what they must be stored in, None for either.
+    """Return stored features: float16, or float32 of float32 and bfloat16.
+
+    Args:
+        data: The `.npy` bytes.
+        dtype: What they must be stored in; None for any.
+        where: What to call them in errors.
 
     Raises:
         ShardError: not a plain array of that dtype, or a feature is NaN or infinite.
     """
-    dtypes = ("float16", "float32") if dtype is None else (dtype,)
-    features = cast(FeatureArray, decode_npy(data, dtypes=dtypes, where=where))
+    dtypes = tuple(_NPY_DTYPES.values()) if dtype is None else (_NPY_DTYPES[dtype],)
+    stored = decode_npy(data, dtypes=dtypes, where=where)
+    is_wide = stored.dtype == bfloat16.BFLOAT16
+    features = bfloat16.from_bfloat16(stored) if is_wide else cast(FeatureArray, stored)
     if not all_finite(features):
         raise ShardError(f"{where}: {_count(features)} features are NaN or infinite: damaged")
     return features

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from vtok.errors import ShardError
 
-STORED_DTYPES = ("uint8", "uint16", "uint32", "float16", "float32")
-"""What a shard may hold. bfloat16 is not among them: numpy cannot read it back."""
+STORED_DTYPES = ("uint8", "uint16", "uint32", "float16", "float32", "void16")
+"""What a shard may hold; `void16`, which is two opaque bytes, is how bfloat16 is written."""
 
 ANY_INTEGER_DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
 """What an index array made elsewhere may hold."""
@@ -25,7 +25,7 @@ MAX_DIMENSIONS = 8
 _MAGIC = b"\x93NUMPY\x01\x00"
 _ALIGNMENT_BYTES = 64
 _HEADER = re.compile(
-    rb"\{'descr': '([<|][uif][1248])', 'fortran_order': (True|False), "
+    rb"\{'descr': '([<|](?:[uif][1248]|V2))', 'fortran_order': (True|False), "
     rb"'shape': \(((?:[0-9]{1,18}, )*[0-9]{1,18},?)?\), \} *\n"
 )
 

@@ -31,7 +31,7 @@ class Sample:
         meta: Where it comes from and what was done to it; JSON-ready. A reader finds the key in
             it too; empty if the shard was written without metadata.
         indices: View → integers in [0, codebook_size), (h, w) or the shape its family has.
-        features: View → (N, D) finite floats.
+        features: View → (N, D) finite floats; bfloat16 ones come out as float32.
         images: View → an encoded image.
         sidecars: Field → bytes carried along from the input (`txt`, ...).
     """
