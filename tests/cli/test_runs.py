@@ -126,14 +126,14 @@ def test_a_missing_shard_alone_is_made_again(
     before = digests(tmp_path)
     (tmp_path / "shard-000001.json").unlink()
     encoded: list[str] = []
-    real = runner.encode_indices
+    real = runner.Runner.encode
 
-    def spy(outcomes: Any, *rest: Any, **options: Any) -> Any:
-        for each in real(outcomes, *rest, **options):
+    def spy(self: runner.Runner, outcomes: Any) -> Any:
+        for each in real(self, outcomes):
             encoded.append(each.task.key)
             yield each
 
-    monkeypatch.setattr("vtok.pipelines.encode_vq.encode_indices", spy)
+    monkeypatch.setattr(runner.Runner, "encode", spy)
     report = vtok(*arguments, "--json").report
     assert encoded == ["000000000002", "000000000003"]
     assert (report["images"], report["resumed_shards"], report["written"]) == (2, 3, 7)

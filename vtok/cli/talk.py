@@ -14,6 +14,7 @@ import typer
 
 from vtok.cli.groups import TalkFlags
 from vtok.cli.interrupts import orderly_interrupts
+from vtok.engine.times import StageName, StageTimes
 from vtok.pipelines.outcome import Comparison, DecodeReport, RunReport, reasons_in_words
 from vtok.pipelines.progress import Progress, Silence
 from vtok.records import Failure
@@ -21,6 +22,11 @@ from vtok.records import Failure
 _BYTES_PER_UNIT = 1000.0
 _MOST_LISTED = 5
 _MOST_ROWS = 50
+_BOTTLENECKS: dict[StageName, str] = {
+    "decode": "reading and decoding",
+    "model": "the model",
+    "write": "writing",
+}
 
 
 @contextmanager
@@ -147,7 +153,16 @@ def report_lines(report: RunReport) -> Iterator[str]:
         resumed = report.num_resumed_shards
         kept = f"; {resumed} shards were there already" if resumed else ""
         yield f"{report.num_images} images in {report.seconds:.1f} s: {rate:.1f} images/s{kept}"
+        yield _waits(report.times)
     yield f"output: {report.output}"
+
+
+def _waits(times: StageTimes) -> str:
+    """Return what the run has waited for, the bottleneck first."""
+    waits = {"decode": times.input_s, "model": times.model_s, "write": times.output_s}
+    ordered = sorted(waits.items(), key=lambda pair: -pair[1])
+    text = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in ordered)
+    return f"waited for: {text}; the bottleneck is {_BOTTLENECKS[times.bottleneck]}"
 
 
 def bytes_in_words(num_bytes: int) -> str:

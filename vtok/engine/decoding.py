@@ -21,6 +21,7 @@ from typing import Self
 
 from vtok.engine.preparation import ImageTask, Outcome, Prepared, Prepares
 from vtok.engine.process import Assignment, WorkerProcess, encode_task
+from vtok.engine.times import Span, StageTimes
 from vtok.engine.worker import Boot
 from vtok.errors import DecoderCrashError, DecodeTimeoutError
 
@@ -50,6 +51,7 @@ class DecodePool:
         timeout_s: Time for one image, reading included.
         memory_limit_bytes: Address space of a worker, of which Python and NumPy take some 0.4 GB;
             None for no limit.
+        times: Filled in on the way.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class DecodePool:
         max_ahead_bytes: int = 512 << 20,
         timeout_s: float = 20.0,
         memory_limit_bytes: int | None = 2 << 30,
+        times: StageTimes | None = None,
     ) -> None:
         self.num_workers = default_num_workers() if num_workers is None else num_workers
         if self.num_workers < 0:
@@ -68,6 +71,7 @@ class DecodePool:
         self.max_ahead = max_ahead or max(64, 16 * self.num_workers)
         self.max_ahead_bytes = max_ahead_bytes
         self.timeout_s = timeout_s
+        self.times = times or StageTimes()
         self._preparation = preparation
         self._boot = Boot(preparation, memory_limit_bytes)
         self._run: _Run | None = None
@@ -105,7 +109,10 @@ class DecodePool:
                 excepted.
         """
         if self.num_workers == 0:
-            yield from map(self._preparation.prepare, tasks)
+            for task in tasks:
+                with self.times.working("decode"):
+                    outcome = self._preparation.prepare(task)
+                yield outcome
             return
         if self._run is not None:
             raise RuntimeError("this pool is already at work: end the first run before the next")
@@ -303,11 +310,16 @@ class _Run:
                 self._listen(worker)
 
     def _listen(self, worker: WorkerProcess) -> None:
+        began = worker.working_since
         try:
-            if (finished := worker.receive()) is not None:
-                self._deliver(*finished)
+            finished = worker.receive()
         except EOFError:
             self._replace_dead(worker)
+            return
+        if finished is not None:
+            lane = self._workers.index(worker)
+            self._pool.times.worked(Span("decode", lane, began, worker.working_since))
+            self._deliver(*finished)
 
     def _deliver(self, assignment: Assignment, outcome: Outcome) -> None:
         with self._changed:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vtok.engine.arrangement import APART, TOGETHER, Arrangement
 from vtok.engine.device import to_bytes, to_pixels
 from vtok.errors import DeviceError, NonFiniteError
 from vtok.models.base import Encoder, Tokenizer
@@ -43,7 +44,12 @@ class Forward(ABC):
         model: Is moved to the device and put into evaluation mode.
         device: Where it runs.
         dtype: What it computes in.
+
+    Attributes:
+        arrangement: How the views of an image are given to it.
     """
+
+    arrangement: Arrangement = APART
 
     def __init__(
         self, model: Tokenizer | Encoder, *, device: torch.device, dtype: torch.dtype
@@ -178,6 +184,8 @@ class FeaturesForward(Forward):
     def __init__(self, encoder: Encoder, *, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__(encoder, device=device, dtype=dtype)
         self._encoder = encoder.to(dtype)
+        if encoder.spec.reads_tiles_together:
+            self.arrangement = TOGETHER
 
     def compute(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return features, and whether they are finite."""

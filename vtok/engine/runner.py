@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vtok.engine.arrangement import APART, TOGETHER, Arrangement
+from vtok.engine.arrangement import Arrangement
 from vtok.engine.batching import Shape, default_batch_size
 from vtok.engine.forward import (
     Array,
@@ -25,8 +25,10 @@ from vtok.engine.forward import (
     Result,
     TokenizeForward,
 )
-from vtok.engine.loop import Loop, StageTimes
+from vtok.engine.lanes import Lanes
+from vtok.engine.loop import Loop
 from vtok.engine.preparation import ImageFacts, ImageTask, Outcome, Pixels
+from vtok.engine.times import StageTimes
 from vtok.errors import NonFiniteError
 from vtok.models.base import Encoder, Tokenizer
 from vtok.records import Failure
@@ -45,6 +47,72 @@ class EncodedSample:
     task: ImageTask
     facts: ImageFacts
     arrays: Mapping[str, npt.NDArray[Any]]
+
+
+class Runner:
+    """A model that is ready to run, for one shard after another; what it learns on the way is kept.
+
+    Args:
+        forward: The model on its device.
+        batch_size: Arrays a batch; None for `default_batch_size` of each shape.
+        pixels_per_cell: Pixels along one side of what the default goes by, for one element along
+            a side of an array: 1 for views.
+        num_lanes: Threads that run it, of one core each; 0 for the caller's own.
+        times: Filled in on the way.
+    """
+
+    def __init__(
+        self,
+        forward: Forward,
+        *,
+        batch_size: int | None = None,
+        pixels_per_cell: int = 1,
+        num_lanes: int = 0,
+        times: StageTimes | None = None,
+    ) -> None:
+        self.times = times or StageTimes()
+        self._lanes = Lanes(forward, num_lanes, self.times)
+        self._arrangement = forward.arrangement
+        self._batch_size = _BatchSize(batch_size, forward.device.type == "cpu", pixels_per_cell)
+
+    def encode(self, outcomes: Iterable[Outcome]) -> Iterator[EncodedSample | Failure]:
+        """Yield the tokens of every image, in order; failures pass through.
+
+        Args:
+            outcomes: Views and failures. Batches are formed within this iterable alone.
+
+        Raises:
+            DeviceError: not even one view fits into the device's memory.
+        """
+        arrangement = self._arrangement
+
+        def split(outcome: Outcome) -> tuple[_Subject, Sequence[Pixels]]:
+            # An image is parted from its views, so that their memory is free once in batches.
+            if isinstance(outcome, Failure):
+                return outcome, ()
+            arrays = arrangement.arrays(outcome.facts.plan, outcome.views)
+            return _Described(outcome.task, outcome.facts), arrays
+
+        loop = Loop[_Subject](self._lanes, self._batch_size, self.times)
+        for subject, results in loop.run(map(split, outcomes)):
+            yield subject if isinstance(subject, Failure) else _join(subject, results, arrangement)
+
+    def decode(self, arrays: Iterable[Array]) -> Iterator[Result]:
+        """Yield the result of every array, in order.
+
+        Raises:
+            ShardError: an index is not in the codebook.
+            DeviceError: not even one array fits into the device's memory.
+        """
+        samples: Iterator[tuple[None, Sequence[Array]]] = (
+            (None, (array.astype(np.int64),)) for array in arrays
+        )
+        for finished in Loop[None](self._lanes, self._batch_size, self.times).run(samples):
+            yield finished.results[0]
+
+    def close(self) -> None:
+        """End the threads."""
+        self._lanes.close()
 
 
 def encode_indices(
@@ -70,7 +138,7 @@ def encode_indices(
         DeviceError: not even one view fits into the device's memory.
     """
     forward = TokenizeForward(tokenizer, device=device, dtype=dtype)
-    return _encode(outcomes, forward, batch_size, times)
+    return Runner(forward, batch_size=batch_size, times=times).encode(outcomes)
 
 
 def encode_features(
@@ -96,9 +164,7 @@ def encode_features(
         DeviceError: not even one view fits into the device's memory.
     """
     forward = FeaturesForward(encoder, device=device, dtype=dtype)
-    if encoder.spec.reads_tiles_together:
-        return _encode(outcomes, forward, batch_size, times, TOGETHER)
-    return _encode(outcomes, forward, batch_size, times)
+    return Runner(forward, batch_size=batch_size, times=times).encode(outcomes)
 
 
 def decode_indices(
@@ -127,36 +193,11 @@ def decode_indices(
         ShardError: an index is not in the codebook.
         DeviceError: not even one array fits into the device's memory.
     """
-    factor = tokenizer.spec.downsample
-    sized = _batch_size(batch_size, device, factor)
     forward = DecodeForward(tokenizer, device=device, dtype=dtype)
-    samples: Iterator[tuple[None, Sequence[Array]]] = (
-        (None, (array.astype(np.int64),)) for array in arrays
+    factor = tokenizer.spec.downsample
+    return Runner(forward, batch_size=batch_size, pixels_per_cell=factor, times=times).decode(
+        arrays
     )
-    for finished in Loop[None](forward, sized, times or StageTimes()).run(samples):
-        yield finished.results[0]
-
-
-def _encode(
-    outcomes: Iterable[Outcome],
-    forward: Forward,
-    batch_size: int | None,
-    times: StageTimes | None,
-    arrangement: Arrangement = APART,
-) -> Iterator[EncodedSample | Failure]:
-    loop = Loop[_Subject](
-        forward, _batch_size(batch_size, forward.device, 1), times or StageTimes()
-    )
-
-    def split(outcome: Outcome) -> tuple[_Subject, Sequence[Pixels]]:
-        """Part an image from its views, so that their memory is free once they are in batches."""
-        if isinstance(outcome, Failure):
-            return outcome, ()
-        arrays = arrangement.arrays(outcome.facts.plan, outcome.views)
-        return _Described(outcome.task, outcome.facts), arrays
-
-    for subject, results in loop.run(map(split, outcomes)):
-        yield subject if isinstance(subject, Failure) else _join(subject, results, arrangement)
 
 
 class _Described(NamedTuple):
@@ -195,7 +236,3 @@ class _BatchSize:
             return self.asked_for
         factor = self.pixels_per_cell
         return default_batch_size((shape[0] * factor, shape[1] * factor, 3), on_cpu=self.on_cpu)
-
-
-def _batch_size(asked_for: int | None, device: torch.device, pixels_per_cell: int) -> _BatchSize:
-    return _BatchSize(asked_for, device.type == "cpu", pixels_per_cell)

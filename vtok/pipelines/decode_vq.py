@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vtok.engine.decoding import default_num_workers
-from vtok.engine.runner import decode_indices
+from vtok.engine.forward import DecodeForward
+from vtok.engine.runner import Runner
+from vtok.engine.times import StageTimes
 from vtok.errors import NonFiniteError, OutputError, TooManyFailuresError
 from vtok.io.files import make_folder, read_json, write_bytes, write_json
-from vtok.models.base import Tokenizer
 from vtok.pipelines.compare import compare
 from vtok.pipelines.config import DecodeVqConfig, ModelConfig
 from vtok.pipelines.encoding import LIBRARIES, Placement
@@ -156,9 +158,18 @@ class _Job:
             record = self.found.header.model
             assert record is not None  # a header of indices has one
             tokenizer = load_recorded_tokenizer(record, self.config.model)
-            with _Pen(self.folder, self.codec, self.config.workers) as pen:
+            forward = DecodeForward(
+                tokenizer, device=self.placement.device, dtype=self.placement.dtype
+            )
+            runner = self.placement.runner(
+                forward, StageTimes(), pixels_per_cell=tokenizer.spec.downsample
+            )
+            with (
+                closing(runner),
+                _Pen(self.folder, self.codec, self.config.workers) as pen,
+            ):
                 for shard, decoded in missing:
-                    made += self._decode(shard, decoded, tokenizer, pen)
+                    made += self._decode(shard, decoded, runner, pen)
                     self.progress.shard_done()
         again = {failure.key for failure in made}
         kept = [failure for failure in failures or () if failure.key not in again]
@@ -167,7 +178,7 @@ class _Job:
         return num_samples, all_failures
 
     def _decode(
-        self, shard: Shard, decoded: Sequence[Decoded], tokenizer: Tokenizer, pen: "_Pen"
+        self, shard: Shard, decoded: Sequence[Decoded], runner: Runner, pen: "_Pen"
     ) -> Iterator[Failure]:
         """Decode one shard; yield what could not be."""
         waiting: deque[Sample] = deque()
@@ -178,13 +189,7 @@ class _Job:
                 for view in ordered_views(sample, plan_of(sample.meta, sample.key)):
                     yield sample.indices[view]
 
-        results = decode_indices(
-            arrays(),
-            tokenizer,
-            device=self.placement.device,
-            batch_size=self.placement.batch_size,
-            dtype=self.placement.dtype,
-        )
+        results = runner.decode(arrays())
         targets = iter(decoded)
         while (first := next(results, None)) is not None:
             sample, target = waiting.popleft(), next(targets)

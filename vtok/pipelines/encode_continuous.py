@@ -5,8 +5,10 @@ In: an `EncodeContinuousConfig`. Out: shards of features (N, D), float16, bfloat
 
 from collections.abc import Iterable, Iterator
 
+from vtok.engine.forward import FeaturesForward
 from vtok.engine.preparation import Outcome, Preparation
-from vtok.engine.runner import EncodedSample, encode_features
+from vtok.engine.runner import EncodedSample
+from vtok.engine.times import StageTimes
 from vtok.models import registry
 from vtok.models.base import Encoder
 from vtok.pipelines.config import EncodeContinuousConfig, StoredDtypeName
@@ -46,7 +48,7 @@ def encode_continuous(
         kind="features",
         configuration={"scheme": scheme_record(scheme), **placement.to_json()},
         preparation=Preparation(scheme=scheme, with_sidecars=True),
-        open_maker=lambda: FeatureMaker(model.load(), model.needs, placement),
+        open_maker=lambda times: FeatureMaker(model.load(), model.needs, placement, times),
         libraries=LIBRARIES,
         model=model.record,
         layout=config.layout,
@@ -58,22 +60,22 @@ def encode_continuous(
 class FeatureMaker:
     """Runs the encoder over prepared images."""
 
-    def __init__(self, encoder: Encoder, needs: ModelNeeds, placement: Placement) -> None:
+    def __init__(
+        self, encoder: Encoder, needs: ModelNeeds, placement: Placement, times: StageTimes
+    ) -> None:
         self._encoder = encoder
         self._needs = needs
-        self._placement = placement
+        forward = FeaturesForward(encoder, device=placement.device, dtype=placement.dtype)
+        self._runner = placement.runner(forward, times)
 
     def samples(self, outcomes: Iterable[Outcome]) -> Iterator[Sample | Failure]:
         """Yield one sample or failure for every outcome of one shard, in order."""
-        encoded = encode_features(
-            fitting(outcomes, self._needs),
-            self._encoder,
-            device=self._placement.device,
-            batch_size=self._placement.batch_size,
-            dtype=self._placement.dtype,
-        )
-        for each in encoded:
+        for each in self._runner.encode(fitting(outcomes, self._needs)):
             yield each if isinstance(each, Failure) else self._sample(each)
+
+    def close(self) -> None:
+        """End the threads that run the encoder."""
+        self._runner.close()
 
     def _sample(self, encoded: EncodedSample) -> Sample:
         views = encoded.facts.plan.views

@@ -5,8 +5,10 @@ In: an `EncodeVqConfig`. Out: shards of indices, in the smallest dtype that hold
 
 from collections.abc import Iterable, Iterator
 
+from vtok.engine.forward import TokenizeForward
 from vtok.engine.preparation import Outcome, Preparation
-from vtok.engine.runner import EncodedSample, encode_indices
+from vtok.engine.runner import EncodedSample
+from vtok.engine.times import StageTimes
 from vtok.models import registry
 from vtok.models.base import Tokenizer
 from vtok.pipelines.config import EncodeVqConfig
@@ -36,7 +38,7 @@ def encode_vq(config: EncodeVqConfig, progress: Progress | None = None) -> RunRe
         kind="indices",
         configuration={"scheme": scheme_record(scheme), **placement.to_json()},
         preparation=Preparation(scheme=scheme, with_sidecars=True),
-        open_maker=lambda: IndexMaker(model.load(), model.needs, placement),
+        open_maker=lambda times: IndexMaker(model.load(), model.needs, placement, times),
         libraries=LIBRARIES,
         model=model.record,
         layout=config.layout,
@@ -47,22 +49,21 @@ def encode_vq(config: EncodeVqConfig, progress: Progress | None = None) -> RunRe
 class IndexMaker:
     """Runs the tokenizer over prepared images."""
 
-    def __init__(self, tokenizer: Tokenizer, needs: ModelNeeds, placement: Placement) -> None:
-        self._tokenizer = tokenizer
+    def __init__(
+        self, tokenizer: Tokenizer, needs: ModelNeeds, placement: Placement, times: StageTimes
+    ) -> None:
         self._needs = needs
-        self._placement = placement
+        forward = TokenizeForward(tokenizer, device=placement.device, dtype=placement.dtype)
+        self._runner = placement.runner(forward, times)
 
     def samples(self, outcomes: Iterable[Outcome]) -> Iterator[Sample | Failure]:
         """Yield one sample or failure for every outcome of one shard, in order."""
-        encoded = encode_indices(
-            fitting(outcomes, self._needs),
-            self._tokenizer,
-            device=self._placement.device,
-            batch_size=self._placement.batch_size,
-            dtype=self._placement.dtype,
-        )
-        for each in encoded:
+        for each in self._runner.encode(fitting(outcomes, self._needs)):
             yield each if isinstance(each, Failure) else _sample(each)
+
+    def close(self) -> None:
+        """End the threads that run the tokenizer."""
+        self._runner.close()
 
 
 def _sample(encoded: EncodedSample) -> Sample:

@@ -11,7 +11,11 @@ from typing import Any
 import numpy.typing as npt
 
 from vtok.engine.device import Purpose, resolve_device, resolve_dtype
+from vtok.engine.forward import Forward
+from vtok.engine.lanes import default_num_lanes
 from vtok.engine.preparation import Outcome
+from vtok.engine.runner import Runner
+from vtok.engine.times import StageTimes
 from vtok.errors import DegenerateSizeError
 from vtok.pipelines.config import ModelConfig
 from vtok.pipelines.cut import ModelNeeds
@@ -53,6 +57,16 @@ class Placement:
             "compute_dtype": str(self.dtype).removeprefix("torch."),
             "batch_size": self.batch_size,
         }
+
+    def runner(self, forward: Forward, times: StageTimes, *, pixels_per_cell: int = 1) -> Runner:
+        """Return what runs a model that was placed so, on every core or device that it has."""
+        return Runner(
+            forward,
+            batch_size=self.batch_size,
+            pixels_per_cell=pixels_per_cell,
+            num_lanes=default_num_lanes(self.device),
+            times=times,
+        )
 
 
 def fitting(outcomes: Iterable[Outcome], needs: ModelNeeds) -> Iterator[Outcome]:

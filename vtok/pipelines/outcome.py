@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vtok.engine.times import StageTimes
 from vtok.records import Failure
 from vtok.shards.manifest import Manifest
 
@@ -26,6 +27,7 @@ class RunReport:
         num_images: Images that this call worked on.
         seconds: The time that it took, the model's loading included.
         failures: The failures of this call and of those before it, in order.
+        times: Where the time went.
     """
 
     command: str
@@ -35,6 +37,7 @@ class RunReport:
     num_images: int
     seconds: float
     failures: tuple[Failure, ...] = field(default=())
+    times: StageTimes = field(default_factory=StageTimes)
 
     @property
     def images_per_second(self) -> float | None:
@@ -63,6 +66,7 @@ class RunReport:
             "images": self.num_images,
             "seconds": round(self.seconds, 3),
             "images_per_second": None if rate is None else round(rate, 2),
+            "stages": self.times.to_json(),
         }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import vtok
 from vtok.engine.preparation import Prepares
+from vtok.engine.times import StageTimes
 from vtok.executors.local import run_here
 from vtok.pipelines.config import RunConfig
 from vtok.pipelines.failures import FailureBudget
@@ -48,7 +49,7 @@ class Recipe:
     kind: Kind
     configuration: dict[str, Any]
     preparation: Prepares
-    open_maker: Callable[[], MakesSamples]
+    open_maker: Callable[[StageTimes], MakesSamples]
     libraries: tuple[str, ...]
     model: ModelRecord | None = None
     layout: Layout = "sample"
@@ -66,6 +67,7 @@ def run_shards(recipe: Recipe, config: RunConfig, progress: Progress | None = No
     """
     progress = progress or Silence()
     began = time.monotonic()
+    times = StageTimes()
     check_output(config.output, config.input)
     inputs = list_inputs(config.input, config.limit)
     plan = RunPlan(
@@ -110,7 +112,7 @@ def run_shards(recipe: Recipe, config: RunConfig, progress: Progress | None = No
         commits = list(state.committed.values())
         if missing:
             progress.begin(num_shards=len(missing), num_images=num_images)
-            commits += run_here(lambda: job.open(budget, progress), missing)
+            commits += run_here(lambda: job.open(budget, progress, times), missing)
         manifest = finish_run(config.output, plan, commits)
     budget.finish()
     ordered = sorted(commits, key=lambda commit: commit.shard)
@@ -121,6 +123,7 @@ def run_shards(recipe: Recipe, config: RunConfig, progress: Progress | None = No
         num_resumed_shards=len(state.committed),
         num_images=num_images,
         seconds=time.monotonic() - began,
+        times=times,
         failures=tuple(failure for commit in ordered for failure in commit.failures),
     )
 

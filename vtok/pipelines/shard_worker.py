@@ -8,17 +8,19 @@ shard's bytes depend on its images alone. Knows nothing of who hands out shards.
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from vtok.engine.decoding import DecodePool, default_num_workers
 from vtok.engine.preparation import Outcome, Prepares
+from vtok.engine.times import StageTimes
 from vtok.errors import SampleError, ShardError
 from vtok.pipelines.failures import FailureBudget
 from vtok.pipelines.inputs import Inputs
 from vtok.pipelines.progress import Progress
+from vtok.pipelines.shard_thread import ShardThread
 from vtok.records import Failure
 from vtok.shards.commit import CommitRecord, Tally, commit_shard
 from vtok.shards.header import ShardHeader
@@ -34,6 +36,9 @@ class MakesSamples(Protocol):
     def samples(self, outcomes: Iterable[Outcome]) -> Iterator[Sample | Failure]:
         """Yield one sample or failure for every outcome of one shard, in order."""
 
+    def close(self) -> None:
+        """Let go of what it holds."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardJob:
@@ -46,7 +51,8 @@ class ShardJob:
         inputs: The images.
         preparation: What the decode workers do with an image.
         num_workers: Of them; None for one a core. Never more than images.
-        open_maker: Makes samples of what they prepare; called once, when there is work.
+        open_maker: Makes samples of what they prepare, and fills in times; called once, when there
+            is work.
     """
 
     folder: Path
@@ -55,16 +61,28 @@ class ShardJob:
     inputs: Inputs
     preparation: Prepares
     num_workers: int | None
-    open_maker: Callable[[], MakesSamples]
+    open_maker: Callable[[StageTimes], MakesSamples]
 
     @contextmanager
-    def open(self, budget: FailureBudget, progress: Progress) -> Iterator["ShardWorker"]:
+    def open(
+        self, budget: FailureBudget, progress: Progress, times: StageTimes
+    ) -> Iterator["ShardWorker"]:
         """Start the decode workers, then load the model while they start."""
         wanted = default_num_workers() if self.num_workers is None else self.num_workers
         # Workers start at once: more of them than images would only cost memory.
         num_workers = min(wanted, self.plan.num_samples)
-        with DecodePool(self.preparation, num_workers=num_workers) as pool:
-            yield ShardWorker(self, pool, self.open_maker(), budget, progress)
+        with (
+            DecodePool(self.preparation, num_workers=num_workers, times=times) as pool,
+            closing(self.open_maker(times)) as maker,
+        ):
+            yield ShardWorker(self, pool, maker, budget, progress, times)
+
+
+class _Written:
+    """The note that one sample is in its shard."""
+
+
+_Event = _Written | Failure | CommitRecord
 
 
 class ShardWorker:
@@ -77,12 +95,14 @@ class ShardWorker:
         maker: MakesSamples,
         budget: FailureBudget,
         progress: Progress,
+        times: StageTimes,
     ) -> None:
         self._job = job
         self._pool = pool
         self._maker = maker
         self._budget = budget
         self._progress = progress
+        self._times = times
 
     def work(self, shards: Sequence[int]) -> Iterator[CommitRecord]:
         """Make these shards and yield their commit records.
@@ -95,26 +115,44 @@ class ShardWorker:
         ranges = [plan.shard_range(shard) for shard in shards]
         tasks = itertools.chain.from_iterable(map(self._job.inputs.tasks, ranges))
         outcomes = self._pool.map(tasks)
-        for shard, positions in zip(shards, ranges, strict=True):
-            yield self._make(shard, itertools.islice(outcomes, len(positions)))
+        with ShardThread[_Event](self._make, self._times) as thread:
+            for shard, positions in zip(shards, ranges, strict=True):
+                thread.begin(shard)
+                for made in self._maker.samples(itertools.islice(outcomes, len(positions))):
+                    thread.put(made)
+                    yield from self._told(thread.heard())
+                thread.end()
+            yield from self._told(thread.finish())
 
-    def _make(self, shard: int, outcomes: Iterable[Outcome]) -> CommitRecord:
+    def _told(self, events: Iterable[_Event]) -> Iterator[CommitRecord]:
+        """Pass on what the writing thread tells; yield the commit records."""
+        for event in events:
+            if isinstance(event, CommitRecord):
+                self._progress.shard_done()
+                yield event
+            elif isinstance(event, Failure):
+                self._progress.failed(event)
+            else:
+                self._progress.written()
+
+    def _make(
+        self, shard: int, samples: Iterable[Sample | Failure], tell: Callable[[_Event], None]
+    ) -> None:
+        """Make one shard, in the writing thread."""
         job = self._job
         tally = _Tally(job.header)
         with ShardWriter(job.folder / shard_name(shard), job.header) as writer:
-            for made in self._maker.samples(outcomes):
+            for made in samples:
                 failure = made if isinstance(made, Failure) else _add(writer, made)
                 if failure is not None:
                     tally.failures.append(failure)
-                    self._progress.failed(failure)
+                    tell(failure)
                     self._budget.failed(failure)
                 elif isinstance(made, Sample):
                     tally.count(made)
-                    self._progress.written()
+                    tell(_Written())
                     self._budget.succeeded()
-        commit = commit_shard(job.folder, job.plan, shard, writer.written, tally.freeze())
-        self._progress.shard_done()
-        return commit
+        tell(commit_shard(job.folder, job.plan, shard, writer.written, tally.freeze()))
 
 
 def _add(writer: ShardWriter, sample: Sample) -> Failure | None:

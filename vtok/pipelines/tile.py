@@ -42,7 +42,7 @@ def tile(config: TileConfig, progress: Progress | None = None) -> RunReport:
         preparation=TilePreparation(
             preparation=Preparation(scheme=scheme, with_sidecars=True), codec=codec
         ),
-        open_maker=lambda: TileMaker(codec),
+        open_maker=lambda _: TileMaker(codec),
         libraries=("pillow", "numpy"),
     )
     return run_shards(recipe, config.run, progress)
@@ -82,6 +82,9 @@ class TileMaker:
         """Yield one sample or failure for every outcome, in order."""
         for outcome in outcomes:
             yield outcome if isinstance(outcome, Failure) else self._sample(outcome)
+
+    def close(self) -> None:
+        """Hold nothing."""
 
     def _sample(self, prepared: Prepared) -> Sample:
         names = (view.name for view in prepared.facts.plan.views)

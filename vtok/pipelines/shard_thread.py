@@ -1,0 +1,171 @@
+"""The thread that writes shards, so that neither hashing nor the disk holds up the model.
+
+In: samples and failures, shard after shard, in order. Out: what became of them, told by the thread
+that hands them in. One thread writes a shard from its first byte to its commit record, in the order
+that `vtok.shards` prescribes; what may wait for it is bounded. Knows nothing of models or images.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from time import monotonic
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from vtok.engine.times import Span, StageTimes
+from vtok.records import Failure
+from vtok.shards.samples import Sample
+
+EventT = TypeVar("EventT")
+
+MAX_WAITING_BYTES = 64 << 20
+MAX_WAITING_SAMPLES = 512
+
+MakeShard = Callable[[int, Iterable[Sample | Failure], Callable[[EventT], None]], None]
+
+
+class _StopError(Exception):
+    """The run is over before the shard is: what is written of it goes."""
+
+
+class ShardThread(Generic[EventT]):
+    """Makes one shard after another; a context manager that drops the one at hand on an error.
+
+    Args:
+        make: Makes a shard from its number and samples, and tells what becomes of them. Called in
+            the thread.
+        times: Filled in on the way.
+    """
+
+    def __init__(self, make: MakeShard[EventT], times: StageTimes) -> None:
+        self._make = make
+        self._times = times
+        self._changed = threading.Condition()
+        self._waiting: deque[Sample | Failure | int | None] = deque()  # int begins, None ends one
+        self._num_waiting_bytes = 0
+        self._events: deque[EventT] = deque()
+        self._error: BaseException | None = None
+        self._is_stopped = False
+        self._is_finished = False
+        self._working_since = 0.0
+        self._thread = threading.Thread(target=self._run, name="vtok-write", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify_all()
+        self._thread.join()
+        self._waiting.clear()
+        self._error = None  # its frames refer to samples
+
+    def begin(self, shard: int) -> None:
+        """Begin a shard."""
+        self._put(shard)
+
+    def put(self, made: Sample | Failure) -> None:
+        """Hand in the next of the shard's samples; waits while too much is waiting.
+
+        Raises:
+            Exception: whatever making a shard has raised.
+        """
+        self._put(made)
+
+    def end(self) -> None:
+        """End the shard."""
+        self._put(None)
+
+    def heard(self) -> Iterator[EventT]:
+        """Yield what has become of what was handed in, as far as it is known."""
+        while self._events:
+            yield self._events.popleft()
+
+    def finish(self) -> Iterator[EventT]:
+        """Wait until all shards are made, and yield what was not heard yet.
+
+        Raises:
+            Exception: whatever making a shard has raised.
+        """
+        with self._changed:
+            self._is_finished = True
+            self._changed.notify_all()
+        started = monotonic()
+        self._thread.join()
+        self._times.output_s += monotonic() - started
+        yield from self.heard()
+        if self._error is not None:
+            raise self._error
+
+    def _put(self, item: Sample | Failure | int | None) -> None:
+        num_bytes = _num_bytes(item)
+        with self._changed:
+            if not self._has_room():
+                started = monotonic()
+                self._changed.wait_for(self._has_room)
+                self._times.output_s += monotonic() - started
+            if self._error is not None:
+                raise self._error
+            self._waiting.append(item)
+            self._num_waiting_bytes += num_bytes
+            self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        return self._error is not None or (
+            self._num_waiting_bytes < MAX_WAITING_BYTES and len(self._waiting) < MAX_WAITING_SAMPLES
+        )
+
+    # From here on: in the thread.
+
+    def _run(self) -> None:
+        try:
+            while (item := self._take(is_between=True)) is not None:
+                assert isinstance(item, int)
+                self._make(item, self._samples(), self._events.append)
+        except _StopError:
+            pass
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that hands in
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
+
+    def _samples(self) -> Iterator[Sample | Failure]:
+        while (item := self._take(is_between=False)) is not None:
+            assert not isinstance(item, int)
+            yield item
+
+    def _take(self, *, is_between: bool) -> Sample | Failure | int | None:
+        """Return the next item; None at the end of a shard, and of all where no shard is open."""
+        if self._working_since:
+            self._times.worked(Span("write", 0, self._working_since, monotonic()))
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._waiting or self._is_stopped or (is_between and self._is_finished)
+            )
+            if self._is_stopped:
+                raise _StopError
+            if not self._waiting:
+                return None
+            item = self._waiting.popleft()
+            self._num_waiting_bytes -= _num_bytes(item)
+            self._changed.notify_all()
+        self._working_since = monotonic()
+        return item
+
+
+def _num_bytes(item: Sample | Failure | int | None) -> int:
+    if not isinstance(item, Sample):
+        return 0
+    return (
+        sum(array.nbytes for array in item.indices.values())
+        + sum(array.nbytes for array in item.features.values())
+        + sum(len(image.data) for image in item.images.values())
+        + sum(map(len, item.sidecars.values()))
+    )
