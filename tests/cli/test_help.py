@@ -18,13 +18,20 @@ CONFIGS = (
     config.RunConfig,
     config.CutConfig,
     config.ModelConfig,
+    config.ProjectorConfig,
     config.ImageConfig,
     config.EncodeContinuousConfig,
     config.DecodeVqConfig,
     SchemeOptions,
 )
 SAID = {"json", "quiet", "verbose"}
-RENAMED = {"images": "input", "model": "name", "help": "help"}
+RENAMED = {
+    "images": "input",
+    "model": "name",
+    "projector_weights": "weights",
+    "projector_dim": "dim",
+    "help": "help",
+}
 
 
 def modules_after(code: str) -> set[str]:

@@ -10,7 +10,7 @@ def encode_continuous(
     images: options.Input,
     output: options.Output,
     model: ModelFlags,
-    stored: FeatureFlags,
+    features: FeatureFlags,
     cut: CutFlags,
     run: RunFlags,
     said: TalkFlags,
@@ -24,6 +24,7 @@ def encode_continuous(
       vtok encode-continuous photos/ features/
       vtok encode-continuous photos/ features/ --scheme closest --no-thumbnail
       vtok encode-continuous photos/ features/ --dtype bf16 --device cuda
+      vtok encode-continuous photos/ features/ --projector mlp --projector-weights mlp.safetensors
     """
     from vtok.pipelines.encode_continuous import encode_continuous as run_encode  # brings torch
 
@@ -31,8 +32,9 @@ def encode_continuous(
         run=run.config(images, output),
         cut=cut.config(),
         model=model.config(),
-        layout=stored.layout.value,
-        dtype=stored.dtype.value,
+        projector=features.projection(),
+        layout=features.layout.value,
+        dtype=features.dtype.value,
     )
     with listening(said) as progress:
         report = run_encode(config, progress)

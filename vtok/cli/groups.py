@@ -16,6 +16,7 @@ from vtok.pipelines.config import (
     CutConfig,
     ImageConfig,
     ModelConfig,
+    ProjectorConfig,
     RunConfig,
 )
 from vtok.resolution.options import SchemeOptions
@@ -92,8 +93,35 @@ class ModelFlags:
 
 
 @dataclass(frozen=True, slots=True)
-class FeatureFlags:
-    """How features are stored."""
+class ProjectorFlags:
+    """A projector of the user's own."""
+
+    projector: options.Projector = None
+    projector_weights: options.ProjectorWeights = None
+    projector_dim: options.ProjectorDim = None
+    seed: options.Seed = 0
+
+    def projection(self) -> ProjectorConfig | None:
+        """Return what was asked for.
+
+        Raises:
+            UsageError: something of a projector, but not which.
+        """
+        if self.projector is None:
+            if self.projector_weights is not None or self.projector_dim is not None:
+                raise UsageError("say which projector: --projector linear, mlp, ...")
+            return None
+        return ProjectorConfig(
+            name=self.projector,
+            weights=self.projector_weights,
+            dim=self.projector_dim,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureFlags(ProjectorFlags):
+    """What becomes of features: how they are projected and stored."""
 
     layout: options.Layout = options.ShardLayout.SAMPLE
     dtype: options.Dtype = options.StoredDtype.FP16

@@ -205,6 +205,33 @@ Dtype = Annotated[
         "it fails; bf16 has the range of fp32 and is stored as its two bytes.",
     ),
 ]
+Projector = Annotated[
+    str | None,
+    typer.Option(
+        "--projector",
+        metavar="KIND",
+        help="Put a projector of your own behind the encoder: linear, mlp, pixel-shuffle:F (F x F "
+        "patches a token), resampler:N (N tokens a view).",
+    ),
+]
+ProjectorWeights = Annotated[
+    Path | None,
+    typer.Option(
+        "--projector-weights",
+        metavar="FILE",
+        help="Its safetensors file, as vtok.nn, LLaVA or InternVL name them. [default: drawn at "
+        "random, and said]",
+    ),
+]
+ProjectorDim = Annotated[
+    int | None,
+    typer.Option(
+        "--projector-dim", metavar="N", help="Length of its vectors. [default: the file's, or 4096]"
+    ),
+]
+Seed = Annotated[
+    int, typer.Option("--seed", metavar="N", help="Of a projector that is drawn at random.")
+]
 
 # The run.
 Limit = Annotated[

@@ -68,6 +68,27 @@ class TokenizerSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectorFacts:
+    """A projector that the user put behind an encoder.
+
+    Attributes:
+        kind: Which of `vtok.nn`'s: `linear`, `mlp`, `pixel-shuffle`, `resampler`.
+        number: Side of a square of `pixel-shuffle`, tokens of `resampler`; 0 for the others.
+        in_dim: Length of the encoder's vectors.
+        out_dim: Length of its own.
+        weights_sha256: Digest of its file; of its weights, where they were drawn.
+        seed: Of the draw; None where they were not.
+    """
+
+    kind: str
+    number: int
+    in_dim: int
+    out_dim: int
+    weights_sha256: str
+    seed: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderSpec:
     """The facts of a continuous encoder that planning and storing need.
 
@@ -90,6 +111,7 @@ class EncoderSpec:
         scheme_options: The numbers of that scheme, as `SchemeOptions` names them.
         reads_tiles_together: Whether the tiles of an image see each other: it is then given them as
             the canvas that they were cut from.
+        projector: What the user put behind it; None for nothing.
     """
 
     name: str
@@ -107,6 +129,7 @@ class EncoderSpec:
     scheme: str | None = None
     scheme_options: Mapping[str, Any] = field(default_factory=dict)
     reads_tiles_together: bool = False
+    projector: ProjectorFacts | None = None
 
     def token_grid(self, size: Size) -> Grid | None:
         """Return the grid of feature vectors, row-major, of an (aligned) view of this size.
