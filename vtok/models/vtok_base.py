@@ -18,6 +18,7 @@ Dimension letters: B batch, H W pixels, P patch side, h w latent grid, D code ch
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -50,10 +51,10 @@ class VtokBaseConfig:
     """
 
     patch_px: int = 8
-    width: int = 96
-    encoder_layers: str = "ccac"
-    decoder_layers: str = "caccac"
-    num_heads: int = 3
+    width: int = 256
+    encoder_layers: str = "cc"
+    decoder_layers: str = "cccccc"
+    num_heads: int = 4
     window: int = 16
     codebook_size: int = 8192
     code_dim: int = 8
@@ -142,7 +143,9 @@ class Analysis(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return latents (B, D, h, w) of pixels (B, 3, H, W)."""
         patches = self._patches(pixels)
-        latents: Tensor = self.straight(patches) + self.head(self._run(patches, None))
+        features = self._run(patches, None)
+        with _full_precision(pixels):
+            latents: Tensor = self.straight(patches.float()) + self.head(features.float())
         return latents
 
     def _patches(self, pixels: Tensor) -> Tensor:
@@ -173,7 +176,9 @@ class Synthesis(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """Return pixels (B, 3, H, W) of codes (B, D, h, w)."""
-        patches = self.straight(codes) + self.head(self.layers(self.stem(codes)))
+        features = self.layers(self.stem(codes))
+        with _full_precision(codes):
+            patches = self.straight(codes.float()) + self.head(features.float())
         return functional.pixel_shuffle(patches, self.patch_px)  # (B, 3, H, W)
 
 
@@ -266,6 +271,10 @@ def _layers(config: VtokBaseConfig, letters: str) -> nn.Sequential:
         layers.append(AttentionLayer(config.width, config.num_heads, config.window, shift))
         num_attention += 1
     return nn.Sequential(*layers)
+
+
+def _full_precision(like: Tensor) -> torch.autocast:
+    return torch.autocast(like.device.type, enabled=False)
 
 
 def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:

@@ -107,13 +107,16 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = recipe.learning_rate * group["factor"] * rate_factor(recipe, self.step)
         pixels = self._to_pixels(self._batches(self.step, recipe.batch_size))
-        latents = self.model.encode(pixels)
+        with self._precision():
+            latents = self.model.encode(pixels)
         channels_last = latents.movedim(1, -1)  # (B, h, w, D)
         indices = self.quantizer.quantize(channels_last.detach())
         codes = self.quantizer.straight_through(channels_last, indices).movedim(-1, 1)
+        with self._precision():
+            reconstructed = self.model.decode(codes)
         loss = reconstruction_loss(
             pixels,
-            self.model.decode(codes),
+            reconstructed,
             latents,
             codes,
             commitment=recipe.commitment,
@@ -193,6 +196,10 @@ class Trainer:
                 f"{path}: the run was begun with another {what} ({'; '.join(differing)}): "
                 "give another output folder, or --overwrite"
             )
+
+    def _precision(self) -> torch.autocast:
+        is_low = self.recipe.precision == "bf16"
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=is_low)
 
     def _to_pixels(self, crops: Tensor) -> Tensor:
         return crops.to(self._device).float() / 127.5 - 1
