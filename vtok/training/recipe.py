@@ -4,7 +4,7 @@ In: nothing. Out: frozen records that go into the checkpoint and the model card.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from vtok.errors import UnknownNameError, UsageError
 from vtok.models.vtok_base import VtokBaseConfig
@@ -18,7 +18,7 @@ class TrainingRecipe:
 
     Attributes:
         num_steps: Optimizer steps.
-        batch_size: Crops a step.
+        batch_size: Crops a step, of all processes together.
         crop_px: Side of a (square) crop; a multiple of the patch.
         learning_rate: Of AdamW at its highest.
         straight_rate: Factor on it for the straight (linear) paths, which start solved.
@@ -33,7 +33,10 @@ class TrainingRecipe:
         precision: What the layers compute in; `bf16` is autocast, with the straight paths, latents,
             codebook, loss and weights in fp32 all the same.
         min_scale: Crops are cut from images scaled by a factor drawn from [min_scale, 1].
-        seed: Of every draw; a step's draws depend on it and the step's number only.
+        colour_jitter: Most that saturation, contrast and brightness are changed by, as a share.
+        generated_share: Share of crops that are drawn instead: dead leaves, text, line art,
+            gradients.
+        seed: Of every draw; a crop depends on it, the step's number and its own only.
     """
 
     num_steps: int = 7000
@@ -51,6 +54,8 @@ class TrainingRecipe:
     start_crops: int = 512
     precision: Precision = "bf16"
     min_scale: float = 0.6
+    colour_jitter: float = 0.0
+    generated_share: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -58,6 +63,11 @@ class TrainingRecipe:
             raise UsageError("steps, batch size, crop size and start crops must be at least 1")
         if not 0 < self.min_scale <= 1:
             raise UsageError(f"min_scale must be in (0, 1], not {self.min_scale}")
+        if self.precision not in get_args(Precision):
+            raise UsageError(f"--precision must be bf16 or fp32, not {self.precision!r}")
+        for name, share in (("colour", self.colour_jitter), ("generated", self.generated_share)):
+            if not 0 <= share <= 1:
+                raise UsageError(f"--{name} must be in [0, 1], not {share}")
 
 
 PRESETS: dict[str, tuple[VtokBaseConfig, TrainingRecipe]] = {
