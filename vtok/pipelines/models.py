@@ -77,13 +77,14 @@ def record_of(model: Tokenizer | Encoder) -> ModelRecord:
     """Return what plan and shards keep of a model."""
     spec = model.spec
     facts = json.loads(json.dumps(asdict(spec)))  # lists for tuples, as it is read back
-    for name in ("name", "family", "codebook_size"):
+    for name in ("name", "family", "codebook_size", "codes"):
         facts.pop(name, None)
     return ModelRecord(
         name=spec.name,
         family=spec.family,
         weights_sha256=model.weights_sha256,
         codebook_size=spec.codebook_size if isinstance(spec, TokenizerSpec) else None,
+        codes=spec.codes if isinstance(spec, TokenizerSpec) else None,
         spec=facts,
     )
 
