@@ -161,7 +161,9 @@ class _Job:
             forward = DecodeForward(
                 tokenizer, device=self.placement.device, dtype=self.placement.dtype
             )
-            runner = self.placement.runner(forward, StageTimes())
+            runner = self.placement.runner(
+                forward, StageTimes(), pixels_per_cell=tokenizer.spec.downsample
+            )
             with (
                 closing(runner),
                 _Pen(self.folder, self.codec, self.config.workers) as pen,

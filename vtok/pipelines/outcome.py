@@ -8,13 +8,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vtok.engine.times import StageTimes
 from vtok.records import Failure
-
-if TYPE_CHECKING:
-    from vtok.shards.manifest import Manifest
+from vtok.shards.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +32,7 @@ class RunReport:
 
     command: str
     output: Path
-    manifest: "Manifest"
+    manifest: Manifest
     num_resumed_shards: int
     num_images: int
     seconds: float
