@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vtok.cli.app import COMMANDS, load_command
+from vtok.cli.app import COMMANDS, CommandRow, load_command
 from vtok.pipelines import config
 from vtok.resolution import SchemeOptions
 
@@ -18,7 +18,7 @@ CONFIGS = (
     config.RunConfig,
     config.CutConfig,
     config.ModelConfig,
-    config.OutputConfig,
+    config.ProjectorConfig,
     config.ImageConfig,
     config.EncodeContinuousConfig,
     config.DecodeVqConfig,
@@ -28,8 +28,8 @@ SAID = {"json", "quiet", "verbose"}
 RENAMED = {
     "images": "input",
     "model": "name",
-    "feature_output": "output",
-    "layer": "layers",
+    "projector_weights": "weights",
+    "projector_dim": "dim",
     "help": "help",
 }
 
@@ -56,6 +56,12 @@ def flags(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("arguments", [["--help"], [], ["--version"]])
 def test_help_and_version_load_nothing(arguments: list[str]) -> None:
     assert not modules_after(RUN.format(arguments=arguments)) & set(HEAVY)
+
+
+@pytest.mark.parametrize("row", COMMANDS, ids=lambda row: row.name)
+def test_help_of_a_command_loads_no_more_than_the_command_line(row: CommandRow) -> None:
+    loaded = modules_after(RUN.format(arguments=[row.name, "--help"]))
+    assert loaded.isdisjoint({*HEAVY, "pydantic"} - {"vtok.pipelines"})
 
 
 def test_import_vtok_loads_nothing() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 from torch.nn import functional
-from training_fixtures import TINY, picture
+from training_fixtures import SHORT, TINY, picture
 
 from vtok.models.vtok_base import VtokBaseTokenizer
 from vtok.nn.quantizer import EmaVectorQuantizer
@@ -10,8 +10,8 @@ from vtok.training.start import start_codebook, start_from_components
 
 
 def pixels() -> torch.Tensor:
-    crops = RandomCrops([picture(i) for i in range(8)], crop_px=16, min_scale=0.6, seed=0)
-    return crops.batch(0, 32).float() / 127.5 - 1
+    crops = RandomCrops([picture(i) for i in range(8)], SHORT)
+    return crops.batch(0, range(32)).float() / 127.5 - 1
 
 
 def test_the_straight_paths_are_the_projection_that_numpys_svd_finds() -> None:

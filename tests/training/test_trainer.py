@@ -15,9 +15,7 @@ from vtok.training.trainer import Trainer, rate_factor
 
 
 def trainer(recipe: TrainingRecipe = SHORT, start: VtokBaseTokenizer | None = None) -> Trainer:
-    crops = RandomCrops(
-        [picture(i) for i in range(6)], crop_px=recipe.crop_px, min_scale=0.6, seed=recipe.seed
-    )
+    crops = RandomCrops([picture(i) for i in range(6)], recipe)
     return Trainer(TINY, recipe, crops.batch, device=torch.device("cpu"), start=start)
 
 

@@ -102,6 +102,10 @@ class CommandTable(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse what stands before the command."""
         with errors_as_one_line():
+            if len(args) == 2 and args[1] in ctx.help_option_names:
+                # Straight to the command's own: Typer loads pydantic to find that the program's
+                # own --help was not given, which takes as long as all the rest.
+                self.get_command(ctx, args[0]).make_context(args[0], args[1:], parent=ctx)
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:

@@ -1,7 +1,7 @@
 """`vtok encode-continuous`."""
 
 from vtok.cli import options
-from vtok.cli.groups import CutFlags, EncoderFlags, FeatureFlags, RunFlags, TalkFlags
+from vtok.cli.groups import CutFlags, FeatureFlags, ModelFlags, RunFlags, TalkFlags
 from vtok.cli.talk import listening, say_report
 from vtok.pipelines.config import EncodeContinuousConfig
 
@@ -9,8 +9,8 @@ from vtok.pipelines.config import EncodeContinuousConfig
 def encode_continuous(
     images: options.Input,
     output: options.Output,
-    model: EncoderFlags,
-    stored: FeatureFlags,
+    model: ModelFlags,
+    features: FeatureFlags,
     cut: CutFlags,
     run: RunFlags,
     said: TalkFlags,
@@ -24,8 +24,7 @@ def encode_continuous(
       vtok encode-continuous photos/ features/
       vtok encode-continuous photos/ features/ --scheme closest --no-thumbnail
       vtok encode-continuous photos/ features/ --dtype bf16 --device cuda
-      vtok encode-continuous photos/ features/ --model openai/clip-vit-large-patch14 --layer -2
-      vtok encode-continuous photos/ features/ --model llava-hf/llava-1.5-7b-hf --output projected
+      vtok encode-continuous photos/ features/ --projector mlp --projector-weights mlp.safetensors
     """
     from vtok.pipelines.encode_continuous import encode_continuous as run_encode  # brings torch
 
@@ -33,9 +32,9 @@ def encode_continuous(
         run=run.config(images, output),
         cut=cut.config(),
         model=model.config(),
-        wanted=model.wanted(),
-        layout=stored.layout.value,
-        dtype=stored.dtype.value,
+        projector=features.projection(),
+        layout=features.layout.value,
+        dtype=features.dtype.value,
     )
     with listening(said) as progress:
         report = run_encode(config, progress)

@@ -16,7 +16,7 @@ from vtok.pipelines.config import (
     CutConfig,
     ImageConfig,
     ModelConfig,
-    OutputConfig,
+    ProjectorConfig,
     RunConfig,
 )
 from vtok.resolution.options import SchemeOptions
@@ -37,9 +37,7 @@ class CutFlags:
     min_pixels: options.MinPixels = None
     max_pixels: options.MaxPixels = None
     long_side: options.LongSide = None
-    short_side: options.ShortSide = None
     align: options.Align = None
-    resample: options.Resample = None
 
     def config(self) -> CutConfig:
         """Return what was asked for."""
@@ -56,9 +54,7 @@ class CutFlags:
                 min_pixels=self.min_pixels,
                 max_pixels=self.max_pixels,
                 long_side_px=self.long_side,
-                short_side_px=self.short_side,
                 align=None if self.align is None else self.align.value,
-                resample=None if self.resample is None else self.resample.value,
             ),
         )
 
@@ -97,20 +93,35 @@ class ModelFlags:
 
 
 @dataclass(frozen=True, slots=True)
-class EncoderFlags(ModelFlags):
-    """Which model, where it runs, and what of it is wanted."""
+class ProjectorFlags:
+    """A projector of the user's own."""
 
-    feature_output: options.FeatureOutput = options.OutputChoice.PATCHES
-    layer: options.Layers = None
+    projector: options.Projector = None
+    projector_weights: options.ProjectorWeights = None
+    projector_dim: options.ProjectorDim = None
+    seed: options.Seed = 0
 
-    def wanted(self) -> OutputConfig:
-        """Return which of its outputs was asked for."""
-        return OutputConfig(output=self.feature_output.value, layers=tuple(self.layer or ()))
+    def projection(self) -> ProjectorConfig | None:
+        """Return what was asked for.
+
+        Raises:
+            UsageError: something of a projector, but not which.
+        """
+        if self.projector is None:
+            if self.projector_weights is not None or self.projector_dim is not None:
+                raise UsageError("say which projector: --projector linear, mlp, ...")
+            return None
+        return ProjectorConfig(
+            name=self.projector,
+            weights=self.projector_weights,
+            dim=self.projector_dim,
+            seed=self.seed,
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class FeatureFlags:
-    """How features are stored."""
+class FeatureFlags(ProjectorFlags):
+    """What becomes of features: how they are projected and stored."""
 
     layout: options.Layout = options.ShardLayout.SAMPLE
     dtype: options.Dtype = options.StoredDtype.FP16

@@ -39,24 +39,6 @@ class AlignChoice(StrEnum):
     CROP = "crop"
 
 
-class ResampleChoice(StrEnum):
-    """The filter of a resize."""
-
-    NEAREST = "nearest"
-    BILINEAR = "bilinear"
-    BICUBIC = "bicubic"
-    LANCZOS = "lanczos"
-
-
-class OutputChoice(StrEnum):
-    """What an encoder's features are."""
-
-    PATCHES = "patches"
-    PROJECTED = "projected"
-    POOLED = "pooled"
-    CLS = "cls"
-
-
 class ComputeDtypeChoice(StrEnum):
     """What a model computes in."""
 
@@ -155,21 +137,6 @@ LongSide = Annotated[
     int | None,
     typer.Option("--long-side", metavar="PX", help="Bring, or limit, the long side to this."),
 ]
-ShortSide = Annotated[
-    int | None,
-    typer.Option(
-        "--short-side",
-        metavar="PX",
-        help="Bring the short side to this, then cut --tile-size out of the centre.",
-    ),
-]
-Resample = Annotated[
-    ResampleChoice | None,
-    typer.Option(
-        "--resample",
-        help="The filter of the resize, where the scheme leaves it open. [default: squash bicubic]",
-    ),
-]
 Align = Annotated[
     AlignChoice | None,
     typer.Option(
@@ -221,23 +188,6 @@ ComputeDtype = Annotated[
         "are not stored as fp32.",
     ),
 ]
-FeatureOutput = Annotated[
-    OutputChoice,
-    typer.Option(
-        "--output",
-        help="patches: a vector a patch. projected: what the language model is given (of CLIP, the "
-        "vector that it compares with texts). pooled, cls: one vector a view.",
-    ),
-]
-Layers = Annotated[
-    list[int] | None,
-    typer.Option(
-        "--layer",
-        metavar="N",
-        help="Take the states after layer N, counted from -1 for the last (0: before the first); "
-        "again for several, joined in each vector. [default: the model's own]",
-    ),
-]
 BatchSize = Annotated[
     int | None,
     typer.Option(
@@ -254,6 +204,33 @@ Dtype = Annotated[
         help="What features are stored in. fp16 is the more precise, up to 65,504: an image beyond "
         "it fails; bf16 has the range of fp32 and is stored as its two bytes.",
     ),
+]
+Projector = Annotated[
+    str | None,
+    typer.Option(
+        "--projector",
+        metavar="KIND",
+        help="Put a projector of your own behind the encoder: linear, mlp, pixel-shuffle:F (F x F "
+        "patches a token), resampler:N (N tokens a view).",
+    ),
+]
+ProjectorWeights = Annotated[
+    Path | None,
+    typer.Option(
+        "--projector-weights",
+        metavar="FILE",
+        help="Its safetensors file, as vtok.nn, LLaVA or InternVL name them. [default: drawn at "
+        "random, and said]",
+    ),
+]
+ProjectorDim = Annotated[
+    int | None,
+    typer.Option(
+        "--projector-dim", metavar="N", help="Length of its vectors. [default: the file's, or 4096]"
+    ),
+]
+Seed = Annotated[
+    int, typer.Option("--seed", metavar="N", help="Of a projector that is drawn at random.")
 ]
 
 # The run.

@@ -1,5 +1,6 @@
 """`vtok train-vq`."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,32 @@ class RecipeFlags:
             "--learning-rate", metavar="X", help="At its highest. [default: the preset's]"
         ),
     ] = None
+    colour: Annotated[
+        float | None,
+        typer.Option(
+            "--colour",
+            metavar="SHARE",
+            help="Change colours by up to this share. [default: the preset's]",
+        ),
+    ] = None
+    generated: Annotated[
+        float | None,
+        typer.Option(
+            "--generated",
+            metavar="SHARE",
+            help="Share of crops that are drawn, not cut: text, line art, dead leaves, "
+            "gradients. [default: the preset's]",
+        ),
+    ] = None
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            "--precision",
+            metavar="bf16|fp32",
+            help="What layers compute in; fp32 is faster where a CPU has no bf16. "
+            "[default: the preset's]",
+        ),
+    ] = None
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of every draw.")] = 0
     holdout: Annotated[
         int,
@@ -79,6 +106,7 @@ def train_vq(
       vtok train-vq photos/ my-tokenizer/
       vtok train-vq scans/ scan-tokenizer/ --from vtok-base --steps 500 --learning-rate 1e-4
       vtok encode-vq photos/ indices/ --model my-tokenizer/
+      torchrun --nproc-per-node 8 --no-python vtok train-vq photos/ my-tokenizer/ --batch-size 64
     """
     from vtok.pipelines.train_vq import TrainVqConfig  # brings torch
     from vtok.pipelines.train_vq import train_vq as run_train_vq
@@ -92,6 +120,9 @@ def train_vq(
         batch_size=recipe.batch_size,
         crop_px=recipe.crop,
         learning_rate=recipe.learning_rate,
+        colour=recipe.colour,
+        generated=recipe.generated,
+        precision=recipe.precision,
         seed=recipe.seed,
         holdout=recipe.holdout,
         device=device,
@@ -99,6 +130,8 @@ def train_vq(
     )
     with orderly_interrupts(), _listening(said) as progress:
         report = run_train_vq(config, progress)
+    if report is None:
+        return  # a process that only helped
     if said.json:
         print_json(report.to_json())
     elif not said.quiet:
@@ -119,7 +152,7 @@ def _listening(said: TalkFlags) -> Iterator["Progress"]:
     """Give a listener: a bar on a terminal, otherwise a line for every validation."""
     from vtok.cli.training_bar import Notes, training_bar  # brings torch and rich
 
-    if said.quiet:
+    if said.quiet or os.environ.get("RANK", "0") != "0":  # the first process speaks for all
         from vtok.training.run import Progress
 
         yield Progress()

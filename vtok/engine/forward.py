@@ -67,6 +67,10 @@ class Forward(ABC):
             inputs: (B, ...) on the host, in pinned memory where the device is a GPU.
         """
 
+    def image_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape (H, W, 3) of the image that an array of this shape stands for."""
+        return shape
+
     @torch.inference_mode()
     def launch(self, arrays: Array) -> list[Launched | NonFiniteError]:
         """Start computing; return one entry for each part that the batch was cut into.
@@ -149,7 +153,7 @@ class Forward(ABC):
 
 
 class TokenizeForward(Forward):
-    """(B, H, W, 3) uint8 → (B, h, w) int64 indices.
+    """(B, H, W, 3) uint8 → int64 indices, (B, h, w) or B of what shape the model gives.
 
     With a dtype other than float32 the encoder runs under autocast; the search for the nearest
     code is in float32 always.
@@ -170,7 +174,7 @@ class TokenizeForward(Forward):
         latents = latents.float()
         is_finite = _finite_rows(latents)
         # A latent of NaN has no nearest code: its sample fails, and the others must not.
-        safe = latents.where(is_finite.view(-1, 1, 1, 1), 0)
+        safe = latents.where(is_finite.view(-1, *[1] * (latents.ndim - 1)), 0)
         return self._tokenizer.quantize(safe), is_finite
 
 
@@ -196,13 +200,22 @@ class FeaturesForward(Forward):
 
 
 class DecodeForward(Forward):
-    """(B, h, w) int64 indices → (B, H, W, 3) uint8 pixels, by the rounding of `to_bytes`."""
+    """int64 indices as the model gives them → (B, H, W, 3) uint8 pixels, rounded by `to_bytes`."""
 
     def __init__(
         self, tokenizer: Tokenizer, *, device: torch.device, dtype: torch.dtype = torch.float32
     ) -> None:
         super().__init__(tokenizer, device=device, dtype=dtype)
         self._tokenizer = tokenizer
+
+    def image_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return (H, W, 3) of what indices of this shape decode to.
+
+        Raises:
+            ShardError: the model gives no indices of such a shape.
+        """
+        size = self._tokenizer.spec.image_size(shape)
+        return (size.height, size.width, 3)
 
     def compute(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return pixels, and whether the decoder's output was finite."""

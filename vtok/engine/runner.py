@@ -41,7 +41,8 @@ class EncodedSample:
     Attributes:
         task: What was asked for.
         facts: What the image turned out to be; its plan names the views.
-        arrays: View's name → indices (h, w) int64, or features (N, D) float; in the plan's order.
+        arrays: View's name → indices (h, w) int64, or of the model's own shape, or features (N, D)
+            float; in the plan's order.
     """
 
     task: ImageTask
@@ -55,8 +56,6 @@ class Runner:
     Args:
         forward: The model on its device.
         batch_size: Arrays a batch; None for `default_batch_size` of each shape.
-        pixels_per_cell: Pixels along one side of what the default goes by, for one element along
-            a side of an array: 1 for views.
         num_lanes: Threads that run it, of one core each; 0 for the caller's own.
         times: Filled in on the way.
     """
@@ -66,14 +65,13 @@ class Runner:
         forward: Forward,
         *,
         batch_size: int | None = None,
-        pixels_per_cell: int = 1,
         num_lanes: int = 0,
         times: StageTimes | None = None,
     ) -> None:
         self.times = times or StageTimes()
         self._lanes = Lanes(forward, num_lanes, self.times)
         self._arrangement = forward.arrangement
-        self._batch_size = _BatchSize(batch_size, forward.device.type == "cpu", pixels_per_cell)
+        self._batch_size = _BatchSize(batch_size, forward)
 
     def encode(self, outcomes: Iterable[Outcome]) -> Iterator[EncodedSample | Failure]:
         """Yield the tokens of every image, in order; failures pass through.
@@ -101,7 +99,7 @@ class Runner:
         """Yield the result of every array, in order.
 
         Raises:
-            ShardError: an index is not in the codebook.
+            ShardError: an index is not in the codebook, or the model gives no such arrays.
             DeviceError: not even one array fits into the device's memory.
         """
         samples: Iterator[tuple[None, Sequence[Array]]] = (
@@ -179,7 +177,7 @@ def decode_indices(
     """Yield the image of every index array, in order.
 
     Args:
-        arrays: (h, w) integers in [0, codebook_size), of any mixture of shapes.
+        arrays: Integers in [0, codebook_size), of any mixture of the shapes that the model gives.
         tokenizer: Is moved to the device and put into evaluation mode.
         device: Where it runs.
         batch_size: Arrays a batch; None for `default_batch_size` of the images' shapes.
@@ -190,14 +188,11 @@ def decode_indices(
         (H, W, 3) uint8, or the error where the decoder's output is not finite.
 
     Raises:
-        ShardError: an index is not in the codebook.
+        ShardError: an index is not in the codebook, or the model gives no such arrays.
         DeviceError: not even one array fits into the device's memory.
     """
     forward = DecodeForward(tokenizer, device=device, dtype=dtype)
-    factor = tokenizer.spec.downsample
-    return Runner(forward, batch_size=batch_size, pixels_per_cell=factor, times=times).decode(
-        arrays
-    )
+    return Runner(forward, batch_size=batch_size, times=times).decode(arrays)
 
 
 class _Described(NamedTuple):
@@ -228,11 +223,10 @@ class _BatchSize:
     """The size of batches for a shape: what was asked for, or the default for the image's size."""
 
     asked_for: int | None
-    on_cpu: bool
-    pixels_per_cell: int
+    forward: Forward
 
     def __call__(self, shape: Shape) -> int:
+        image = self.forward.image_shape(shape)
         if self.asked_for is not None:
             return self.asked_for
-        factor = self.pixels_per_cell
-        return default_batch_size((shape[0] * factor, shape[1] * factor, 3), on_cpu=self.on_cpu)
+        return default_batch_size(image, on_cpu=self.forward.device.type == "cpu")

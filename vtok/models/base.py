@@ -8,13 +8,15 @@ Dimension letters: B batch, H W pixels, D channels, h w latent grid, K codebook 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor, nn
 
+from vtok.codeshape import CodeShape
+from vtok.errors import ShardError
 from vtok.records import Grid, Size
 
 SizePolicy = Literal["any", "fixed"]
@@ -40,6 +42,7 @@ class TokenizerSpec:
         codebook_size: Number of codes (K); indices are in [0, K).
         code_dim: Length of one code (D).
         pixels: The input range, which is the output range too.
+        codes: The shape of one view's indices.
         size_policy: `any` multiple of the alignment, or one `fixed` size.
         fixed_size: The size, where the policy is `fixed`.
         alignment_px: Sides must be multiples of this many pixels.
@@ -52,6 +55,7 @@ class TokenizerSpec:
     codebook_size: int
     code_dim: int
     pixels: PixelRange
+    codes: CodeShape = field(default_factory=CodeShape)
     size_policy: SizePolicy = "any"
     fixed_size: Size | None = None
     alignment_px: int
@@ -63,8 +67,49 @@ class TokenizerSpec:
         return np.dtype(np.min_scalar_type(self.codebook_size - 1))
 
     def latent_grid(self, size: Size) -> Grid:
-        """Return the grid of indices of an (aligned) view of this size in pixels."""
+        """Return the grid of latents of an (aligned) view of this size in pixels."""
         return Grid(rows=size.height // self.downsample, cols=size.width // self.downsample)
+
+    def index_shape(self, size: Size) -> tuple[int, ...]:
+        """Return the shape of the indices of an (aligned) view of this size in pixels."""
+        return self.codes.shape_of(self.latent_grid(size))
+
+    def image_size(self, index_shape: Sequence[int]) -> Size:
+        """Return the size in pixels of the image that indices of this shape decode to.
+
+        Raises:
+            ShardError: the model gives no indices of such a shape.
+        """
+        problem = self.codes.problem(index_shape)
+        grid = None if problem else self.codes.grid_of(index_shape)
+        if self.fixed_size is not None and not problem:
+            fits = tuple(index_shape) == self.index_shape(self.fixed_size)
+            problem = None if fits else f"indices of an image that is not {self.fixed_size}"
+            grid = self.latent_grid(self.fixed_size)
+        if problem or grid is None:
+            raise ShardError(f"{self.name} cannot decode {problem or 'a sequence of any grid'}")
+        return Size(height=grid.rows * self.downsample, width=grid.cols * self.downsample)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectorFacts:
+    """A projector that the user put behind an encoder.
+
+    Attributes:
+        kind: Which of `vtok.nn`'s: `linear`, `mlp`, `pixel-shuffle`, `resampler`.
+        number: Side of a square of `pixel-shuffle`, tokens of `resampler`; 0 for the others.
+        in_dim: Length of the encoder's vectors.
+        out_dim: Length of its own.
+        weights_sha256: Digest of its file; of its weights, where they were drawn.
+        seed: Of the draw; None where they were not.
+    """
+
+    kind: str
+    number: int
+    in_dim: int
+    out_dim: int
+    weights_sha256: str
+    seed: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +135,7 @@ class EncoderSpec:
         scheme_options: The numbers of that scheme, as `SchemeOptions` names them.
         reads_tiles_together: Whether the tiles of an image see each other: it is then given them as
             the canvas that they were cut from.
+        projector: What the user put behind it; None for nothing.
     """
 
     name: str
@@ -107,6 +153,7 @@ class EncoderSpec:
     scheme: str | None = None
     scheme_options: Mapping[str, Any] = field(default_factory=dict)
     reads_tiles_together: bool = False
+    projector: ProjectorFacts | None = None
 
     def token_grid(self, size: Size) -> Grid | None:
         """Return the grid of feature vectors, row-major, of an (aligned) view of this size.
@@ -132,11 +179,16 @@ class Tokenizer(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, pixels: Tensor) -> Tensor:
-        """Return latents (B, D, h, w) of pixels (B, 3, H, W); H and W aligned."""
+        """Return latents (B, D, h, w) of pixels (B, 3, H, W); H and W aligned.
+
+        Of a sequence that is no grid, latents are (B, D, 1, L).
+        """
 
     @abstractmethod
     def quantize(self, latents: Tensor) -> Tensor:
-        """Return the nearest codebook index (B, h, w) int64 in [0, K) of every latent.
+        """Return the nearest codebook index, int64 in [0, K), of every latent.
+
+        (B, h, w), or B of whatever other shape `spec.codes` says.
 
         Raises:
             NonFiniteError: a latent is NaN or infinite.
@@ -144,7 +196,7 @@ class Tokenizer(nn.Module, ABC):
 
     @abstractmethod
     def lookup(self, indices: Tensor) -> Tensor:
-        """Return the codes (B, D, h, w) at indices (B, h, w).
+        """Return the codes (B, D, h, w) at indices as `quantize` gives them.
 
         Raises:
             ShardError: an index is outside [0, K).
@@ -155,11 +207,11 @@ class Tokenizer(nn.Module, ABC):
         """Return pixels (B, 3, H, W), unclamped, of codes (B, D, h, w)."""
 
     def tokenize(self, pixels: Tensor) -> Tensor:
-        """Return indices (B, h, w) of pixels (B, 3, H, W): encode, then quantize."""
+        """Return indices of pixels (B, 3, H, W): encode, then quantize."""
         return self.quantize(self.encode(pixels))
 
     def decode_indices(self, indices: Tensor) -> Tensor:
-        """Return pixels (B, 3, H, W) of indices (B, h, w): lookup, then decode."""
+        """Return pixels (B, 3, H, W) of indices: lookup, then decode."""
         return self.decode(self.lookup(indices))
 
 

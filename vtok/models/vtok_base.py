@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vtok.errors import UsageError, WeightsError
+from vtok.errors import WeightsError
 from vtok.models.base import Encoder, EncoderSpec, PixelRange, Tokenizer, TokenizerSpec
 from vtok.nn.attention import SelfAttention
 from vtok.nn.position import RotaryPosition2d
@@ -51,10 +51,10 @@ class VtokBaseConfig:
     """
 
     patch_px: int = 8
-    width: int = 96
-    encoder_layers: str = "ccac"
-    decoder_layers: str = "caccac"
-    num_heads: int = 3
+    width: int = 256
+    encoder_layers: str = "cc"
+    decoder_layers: str = "cccccc"
+    num_heads: int = 4
     window: int = 16
     codebook_size: int = 8192
     code_dim: int = 8
@@ -143,7 +143,9 @@ class Analysis(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return latents (B, D, h, w) of pixels (B, 3, H, W)."""
         patches = self._patches(pixels)
-        latents: Tensor = self.straight(patches) + self.head(self._run(patches, None))
+        features = self._run(patches, None)
+        with _full_precision(pixels):
+            latents: Tensor = self.straight(patches.float()) + self.head(features.float())
         return latents
 
     def _patches(self, pixels: Tensor) -> Tensor:
@@ -174,7 +176,9 @@ class Synthesis(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """Return pixels (B, 3, H, W) of codes (B, D, h, w)."""
-        patches = self.straight(codes) + self.head(self.layers(self.stem(codes)))
+        features = self.layers(self.stem(codes))
+        with _full_precision(codes):
+            patches = self.straight(codes.float()) + self.head(features.float())
         return functional.pixel_shuffle(patches, self.patch_px)  # (B, 3, H, W)
 
 
@@ -235,44 +239,24 @@ class VtokBaseEncoder(Encoder):
     Args:
         config: The shape of the model.
         name: The name it was asked for by.
-        layers: The features to give, one after the other: those before layer 0, 1, ..., or counted
-            from -1 after the last; empty for the last.
-
-    Raises:
-        UsageError: there is no such layer.
     """
 
-    def __init__(
-        self, config: VtokBaseConfig, *, name: str = FAMILY, layers: tuple[int, ...] = ()
-    ) -> None:
+    def __init__(self, config: VtokBaseConfig, *, name: str = FAMILY) -> None:
         super().__init__()
-        depth = len(config.encoder_layers)
-        for layer in layers:
-            if not -depth - 1 <= layer <= depth:
-                raise UsageError(
-                    f"{name} has {depth} layers: a layer is in [{-depth - 1}, {depth}] (0 before "
-                    f"the first, -1 after the last), not {layer}"
-                )
         self.config = config
-        self.depths = [layer % (depth + 1) for layer in layers] or [depth]
         self.spec = EncoderSpec(
             name=name,
             family=FAMILY,
             patch_px=config.patch_px,
-            dim=config.width * len(self.depths),
-            layers=layers,
+            dim=config.width,
             pixels=PixelRange(),
             alignment_px=config.patch_px,
         )
         self.analysis = Analysis(config)
 
     def features(self, pixels: Tensor) -> Tensor:
-        """Return features (B, hw, C), row-major, of pixels (B, 3, H, W) in [-1, 1].
-
-        C is the width times the number of layers that were asked for.
-        """
-        states = [self.analysis.features(pixels, num_layers=depth) for depth in self.depths]
-        return torch.cat(states, 1).flatten(2).transpose(1, 2)  # (B, hw, C)
+        """Return features (B, hw, C), row-major, of pixels (B, 3, H, W) in [-1, 1]."""
+        return self.analysis.features(pixels).flatten(2).transpose(1, 2)  # (B, hw, C)
 
 
 def _layers(config: VtokBaseConfig, letters: str) -> nn.Sequential:
@@ -287,6 +271,10 @@ def _layers(config: VtokBaseConfig, letters: str) -> nn.Sequential:
         layers.append(AttentionLayer(config.width, config.num_heads, config.window, shift))
         num_attention += 1
     return nn.Sequential(*layers)
+
+
+def _full_precision(like: Tensor) -> torch.autocast:
+    return torch.autocast(like.device.type, enabled=False)
 
 
 def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:

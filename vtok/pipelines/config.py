@@ -4,6 +4,7 @@ In: values from the command line or a caller. Out: records that the pipelines tr
 a field here. Knows nothing of flags' names, models or files.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -14,8 +15,11 @@ from vtok.resolution.options import SchemeOptions
 StoredLayout = Literal["sample", "block"]
 OnError = Literal["skip", "fail"]
 ImageFormatName = Literal["png", "jpg", "webp"]
-OutputName = Literal["patches", "projected", "pooled", "cls"]
 StoredDtypeName = Literal["fp16", "bf16", "fp32"]
+
+_PROJECTOR = re.compile(
+    r"linear|mlp|pixel-shuffle(:[1-9][0-9]?)?|resampler:[1-9][0-9]{0,4}", re.ASCII
+)
 
 DEFAULT_MODEL = "vtok-base"
 DEFAULT_SHARD_SIZE = 1000
@@ -95,17 +99,42 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutputConfig:
-    """What of an encoder is wanted.
+class ProjectorConfig:
+    """A projector of the user's own, behind the encoder.
 
     Attributes:
-        output: `patches`, `projected` into the language model's space, `pooled` or `cls`.
-        layers: The states to take instead of the model's own choice, joined in each vector: 0
-            before the first layer, -1 after the last.
+        name: `linear`, `mlp`, `pixel-shuffle` or `pixel-shuffle:F` (squares of F x F patches become
+            a token), `resampler:N` (an image becomes N tokens).
+        weights: Its safetensors file; None to draw it, which is said.
+        dim: Length of its vectors; None for the file's, or 4,096.
+        seed: Of the draw.
     """
 
-    output: OutputName = "patches"
-    layers: tuple[int, ...] = ()
+    name: str
+    weights: Path | None = None
+    dim: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no projector."""
+        match = _PROJECTOR.fullmatch(self.name)
+        if match is None:
+            raise UsageError(
+                f"--projector {self.name}: there are linear, mlp, pixel-shuffle:F (squares of F x "
+                "F patches) and resampler:N (N tokens)"
+            )
+        _at_least("--projector-dim", self.dim, 1)
+
+    @property
+    def kind(self) -> str:
+        """Which projector, without its number."""
+        return self.name.partition(":")[0]
+
+    @property
+    def number(self) -> int:
+        """Side of a square, tokens of a resampler; 0 where there is none."""
+        number = self.name.partition(":")[2]
+        return int(number) if number else 2 if self.kind == "pixel-shuffle" else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,14 +193,14 @@ class EncodeVqConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeContinuousConfig:
-    """`vtok encode-continuous`; features are stored as `dtype`."""
+    """`vtok encode-continuous`; features are stored as `dtype`, projected where that is asked."""
 
     run: RunConfig
     cut: CutConfig = field(default_factory=CutConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
-    wanted: OutputConfig = field(default_factory=OutputConfig)
     layout: StoredLayout = "sample"
     dtype: StoredDtypeName = "fp16"
+    projector: ProjectorConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -161,9 +161,7 @@ class _Job:
             forward = DecodeForward(
                 tokenizer, device=self.placement.device, dtype=self.placement.dtype
             )
-            runner = self.placement.runner(
-                forward, StageTimes(), pixels_per_cell=tokenizer.spec.downsample
-            )
+            runner = self.placement.runner(forward, StageTimes())
             with (
                 closing(runner),
                 _Pen(self.folder, self.codec, self.config.workers) as pen,

@@ -4,6 +4,7 @@ In: an `EncodeContinuousConfig`. Out: shards of features (N, D), float16, bfloat
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
 from vtok.engine.forward import FeaturesForward
 from vtok.engine.preparation import Outcome, Preparation
@@ -11,13 +12,15 @@ from vtok.engine.runner import EncodedSample
 from vtok.engine.times import StageTimes
 from vtok.models import registry
 from vtok.models.base import Encoder
-from vtok.pipelines.config import EncodeContinuousConfig, StoredDtypeName
+from vtok.models.projecting import ProjectorRequest, project
+from vtok.models.projectorfile import ProjectorKind, projector_digest
+from vtok.pipelines.config import EncodeContinuousConfig, ProjectorConfig, StoredDtypeName
 from vtok.pipelines.cut import ModelNeeds, default_scheme, scheme_for, scheme_record
 from vtok.pipelines.describe import carried, describe
 from vtok.pipelines.encoding import LIBRARIES, Placement, fitting
 from vtok.pipelines.models import RunModel
 from vtok.pipelines.outcome import RunReport
-from vtok.pipelines.progress import Progress
+from vtok.pipelines.progress import Progress, Silence
 from vtok.pipelines.run import Recipe, run_shards
 from vtok.records import Failure
 from vtok.shards.fields import FeatureDtype
@@ -41,21 +44,21 @@ def encode_continuous(
     """
     # Who stores every bit of a float32 wants every bit computed.
     placement = Placement.of(config.model, "exact" if config.dtype == "fp32" else "features")
+    request = _request(config.projector)
 
     def load(name: str) -> Encoder:
-        wanted = config.wanted
-        return registry.load_encoder(name, output=wanted.output, layers=wanted.layers)
+        encoder = registry.load_encoder(name)
+        return encoder if request is None else project(encoder, request)
 
-    model = RunModel(config.model.name, load, registry.encoder_digest, config.run.output)
+    model = RunModel(config.model.name, load, config.run.output)
     scheme = scheme_for(config.cut, default_scheme(model.needs), model.needs)
     recipe = Recipe(
         command="encode-continuous",
         kind="features",
         configuration={
             "scheme": scheme_record(scheme),
-            "output": config.wanted.output,
-            "layers": list(config.wanted.layers),
             **placement.to_json(),
+            **_projector_record(request),
         },
         preparation=Preparation(scheme=scheme, with_sidecars=True),
         open_maker=lambda times: FeatureMaker(model.load(), model.needs, placement, times),
@@ -64,7 +67,43 @@ def encode_continuous(
         layout=config.layout,
         feature_dtype=_STORED[config.dtype],
     )
+    progress = progress or Silence()
+    if request is not None and request.weights is None:
+        progress.note(
+            f"the {request.kind} projector is drawn at random (--seed {request.seed}): its vectors "
+            "mean nothing to a language model that was not trained with it; --projector-weights "
+            "reads a trained one"
+        )
     return run_shards(recipe, config.run, progress)
+
+
+def _request(config: ProjectorConfig | None) -> ProjectorRequest | None:
+    """Return the projector that was asked for."""
+    if config is None:
+        return None
+    return ProjectorRequest(
+        kind=cast(ProjectorKind, config.kind),
+        number=config.number,
+        weights=config.weights,
+        dim=config.dim,
+        seed=config.seed,
+    )
+
+
+def _projector_record(request: ProjectorRequest | None) -> dict[str, Any]:
+    """Return what of a projector changes a byte, known before any model is loaded."""
+    if request is None:
+        return {}
+    digest = None if request.weights is None else projector_digest(request.weights)
+    return {
+        "projector": {
+            "kind": request.kind,
+            "number": request.number,
+            "weights_sha256": digest,
+            "dim": request.dim,
+            "seed": request.seed if digest is None else None,
+        }
+    }
 
 
 class FeatureMaker:

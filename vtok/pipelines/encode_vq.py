@@ -14,8 +14,8 @@ from vtok.models.base import Tokenizer
 from vtok.pipelines.config import EncodeVqConfig
 from vtok.pipelines.cut import ModelNeeds, default_scheme, scheme_for, scheme_record
 from vtok.pipelines.describe import carried, describe
-from vtok.pipelines.encoding import LIBRARIES, Placement, fitting, grid_of
-from vtok.pipelines.models import RunModel, tokenizer_digest
+from vtok.pipelines.encoding import LIBRARIES, Placement, fitting
+from vtok.pipelines.models import RunModel
 from vtok.pipelines.outcome import RunReport
 from vtok.pipelines.progress import Progress
 from vtok.pipelines.run import Recipe, run_shards
@@ -31,9 +31,7 @@ def encode_vq(config: EncodeVqConfig, progress: Progress | None = None) -> RunRe
             DeviceError for the model.
     """
     placement = Placement.of(config.model, "indices")
-    model = RunModel(
-        config.model.name, registry.load_tokenizer, tokenizer_digest, config.run.output
-    )
+    model = RunModel(config.model.name, registry.load_tokenizer, config.run.output)
     scheme = scheme_for(config.cut, default_scheme(model.needs), model.needs)
     recipe = Recipe(
         command="encode-vq",
@@ -54,6 +52,7 @@ class IndexMaker:
     def __init__(
         self, tokenizer: Tokenizer, needs: ModelNeeds, placement: Placement, times: StageTimes
     ) -> None:
+        self._spec = tokenizer.spec
         self._needs = needs
         forward = TokenizeForward(tokenizer, device=placement.device, dtype=placement.dtype)
         self._runner = placement.runner(forward, times)
@@ -61,18 +60,21 @@ class IndexMaker:
     def samples(self, outcomes: Iterable[Outcome]) -> Iterator[Sample | Failure]:
         """Yield one sample or failure for every outcome of one shard, in order."""
         for each in self._runner.encode(fitting(outcomes, self._needs)):
-            yield each if isinstance(each, Failure) else _sample(each)
+            yield each if isinstance(each, Failure) else self._sample(each)
 
     def close(self) -> None:
         """End the threads that run the tokenizer."""
         self._runner.close()
 
-
-def _sample(encoded: EncodedSample) -> Sample:
-    grids = {view: grid_of(array) for view, array in encoded.arrays.items()}
-    return Sample(
-        key=encoded.task.key,
-        meta=describe(encoded.task, encoded.facts, token_grids=grids),
-        indices=encoded.arrays,
-        sidecars=carried(encoded.facts),
-    )
+    def _sample(self, encoded: EncodedSample) -> Sample:
+        spec, views = self._spec, encoded.facts.plan.views
+        grids = {
+            view.name: spec.latent_grid(view.size) if spec.codes.is_spatial else None
+            for view in views
+        }
+        return Sample(
+            key=encoded.task.key,
+            meta=describe(encoded.task, encoded.facts, token_grids=grids),
+            indices=encoded.arrays,
+            sidecars=carried(encoded.facts),
+        )

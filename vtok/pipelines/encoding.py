@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy.typing as npt
-
 from vtok.engine.device import Purpose, resolve_device, resolve_dtype
 from vtok.engine.forward import Forward
 from vtok.engine.lanes import default_num_lanes
@@ -19,7 +17,7 @@ from vtok.engine.times import StageTimes
 from vtok.errors import DegenerateSizeError
 from vtok.pipelines.config import ModelConfig
 from vtok.pipelines.cut import ModelNeeds
-from vtok.records import Failure, Grid
+from vtok.records import Failure
 
 LIBRARIES = ("pillow", "numpy", "torch")
 
@@ -58,12 +56,11 @@ class Placement:
             "batch_size": self.batch_size,
         }
 
-    def runner(self, forward: Forward, times: StageTimes, *, pixels_per_cell: int = 1) -> Runner:
+    def runner(self, forward: Forward, times: StageTimes) -> Runner:
         """Return what runs a model that was placed so, on every core or device that it has."""
         return Runner(
             forward,
             batch_size=self.batch_size,
-            pixels_per_cell=pixels_per_cell,
             num_lanes=default_num_lanes(self.device),
             times=times,
         )
@@ -77,9 +74,3 @@ def fitting(outcomes: Iterable[Outcome], needs: ModelNeeds) -> Iterator[Outcome]
             yield outcome
         else:
             yield outcome.task.failure("plan", DegenerateSizeError.reason, problem)
-
-
-def grid_of(indices: npt.NDArray[Any]) -> Grid:
-    """Return the grid of an index array (h, w)."""
-    rows, cols = indices.shape
-    return Grid(rows=rows, cols=cols)

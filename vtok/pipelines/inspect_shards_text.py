@@ -176,6 +176,9 @@ def _provenance(facts: ShardsFacts) -> Iterator[Line]:
     if model is not None:
         yield "model", printable(f"{model.name} ({model.family})")
         yield "weights", model.weights_sha256
+        projector = model.spec.get("projector")
+        if isinstance(projector, dict):
+            yield "projector", _projector_words(projector)
     if header is not None and header.scheme:
         yield "scheme", _scheme_words(header.scheme)
     if plan is not None:
@@ -185,6 +188,15 @@ def _provenance(facts: ShardsFacts) -> Iterator[Line]:
     digest = plan.sha256 if plan else header.plan_sha256 if header else None
     if digest is not None:
         yield "plan", digest
+
+
+def _projector_words(projector: Mapping[str, Any]) -> str:
+    """Return which projector made the features, and whether it was ever trained."""
+    number, seed = projector.get("number"), projector.get("seed")
+    kind = f"{projector.get('kind')}:{number}" if number else str(projector.get("kind"))
+    origin = "" if seed is None else f", drawn at random with --seed {seed}"
+    dims = f"{projector.get('in_dim')} to {projector.get('out_dim')}"
+    return printable(f"{kind}, {dims}, {projector.get('weights_sha256')}{origin}")
 
 
 def _scheme_words(scheme: Mapping[str, Any]) -> str:

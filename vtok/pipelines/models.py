@@ -27,7 +27,6 @@ class RunModel(Generic[ModelT]):
     Args:
         name: A shipped model's name, a folder, or a hub id.
         load: Name to model.
-        digest: Name to the digest of its weights; None where only loading them tells it.
         output: A folder whose plan may have the record of the very same weights.
 
     Raises:
@@ -35,15 +34,8 @@ class RunModel(Generic[ModelT]):
         WeightsError: its files are missing or damaged.
     """
 
-    def __init__(
-        self,
-        name: str,
-        load: Callable[[str], ModelT],
-        digest: Callable[[str], str | None],
-        output: Path,
-    ) -> None:
+    def __init__(self, name: str, load: Callable[[str], ModelT], output: Path) -> None:
         self._name = name
-        self._digest = digest
         self._load: Callable[[str], ModelT] = load
         self._model: ModelT | None = None
         self.record = self._remembered(output) or record_of(self.load())
@@ -77,25 +69,22 @@ class RunModel(Generic[ModelT]):
             return None  # said when the run is begun
         if plan is None or plan.model is None or plan.model.name != self._name:
             return None
-        return plan.model if plan.model.weights_sha256 == self._digest(self._name) else None
-
-
-def tokenizer_digest(name: str) -> str:
-    """Return the digest of a tokenizer's weights; errors as `registry.find_folder`."""
-    return registry.find_folder(name).weights_sha256
+        digest = registry.find_folder(self._name).weights_sha256
+        return plan.model if plan.model.weights_sha256 == digest else None
 
 
 def record_of(model: Tokenizer | Encoder) -> ModelRecord:
     """Return what plan and shards keep of a model."""
     spec = model.spec
     facts = json.loads(json.dumps(asdict(spec)))  # lists for tuples, as it is read back
-    for name in ("name", "family", "codebook_size"):
+    for name in ("name", "family", "codebook_size", "codes"):
         facts.pop(name, None)
     return ModelRecord(
         name=spec.name,
         family=spec.family,
         weights_sha256=model.weights_sha256,
         codebook_size=spec.codebook_size if isinstance(spec, TokenizerSpec) else None,
+        codes=spec.codes if isinstance(spec, TokenizerSpec) else None,
         spec=facts,
     )
 

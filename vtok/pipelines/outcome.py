@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vtok.engine.times import StageTimes
 from vtok.records import Failure
-from vtok.shards.manifest import Manifest
+
+if TYPE_CHECKING:
+    from vtok.shards.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,7 @@ class RunReport:
 
     command: str
     output: Path
-    manifest: Manifest
+    manifest: "Manifest"
     num_resumed_shards: int
     num_images: int
     seconds: float

@@ -8,7 +8,7 @@ from typing import TypedDict, Unpack
 
 from vtok.records import Size
 from vtok.resolution import Plan, SchemeOptions, resolve
-from vtok.resolution.options import Align, Filter
+from vtok.resolution.options import Align
 
 
 class PlanOptions(TypedDict, total=False):
@@ -24,11 +24,9 @@ class PlanOptions(TypedDict, total=False):
     min_pixels: int
     max_pixels: int
     long_side_px: int
-    short_side_px: int
     overlap_px: int
     alignment_px: int
     align: Align
-    resample: Filter
 
 
 def plan(

@@ -15,6 +15,7 @@ from vtok.io.sources import open_source
 from vtok.models.registry import load_tokenizer
 from vtok.models.vtok_base import VtokBaseTokenizer
 from vtok.training.photographs import split_photographs
+from vtok.training.processes import joined_processes, own_device
 from vtok.training.recipe import TrainingRecipe, preset
 from vtok.training.run import CHECKPOINT_NAME, LOG_NAME, Progress, RunOptions, train
 from vtok.training.validation import Validation
@@ -33,6 +34,9 @@ class TrainVqConfig:
         batch_size: Crops a step; None for the preset's.
         crop_px: Side of a crop; None for the preset's.
         learning_rate: At its highest; None for the preset's.
+        colour: Most that colours are changed by, as a share; None for the preset's.
+        generated: Share of crops that are drawn instead; None for the preset's.
+        precision: `bf16` or `fp32`; None for the preset's.
         seed: Of every draw.
         holdout: Most images, the last by name, that are never learnt from.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
@@ -47,6 +51,9 @@ class TrainVqConfig:
     batch_size: int | None = None
     crop_px: int | None = None
     learning_rate: float | None = None
+    colour: float | None = None
+    generated: float | None = None
+    precision: str | None = None
     seed: int = 0
     holdout: int = 100
     device: str = "auto"
@@ -89,8 +96,10 @@ class TrainReport:
         }
 
 
-def train_vq(config: TrainVqConfig, progress: Progress) -> TrainReport:
+def train_vq(config: TrainVqConfig, progress: Progress) -> TrainReport | None:
     """Train a tokenizer, going on where an earlier call was interrupted.
+
+    Under torch's launcher (`torchrun`) the processes share the run; all but the first return None.
 
     Raises:
         UsageError: a number or a preset cannot be.
@@ -101,16 +110,21 @@ def train_vq(config: TrainVqConfig, progress: Progress) -> TrainReport:
     """
     shape, recipe = preset(config.preset)
     recipe = _with_overrides(recipe, config)
-    device = resolve_device(config.device)
+    device = resolve_device(own_device(config.device))
     start = _fine_tuned(config.start)
     shape = start.config if start else shape
     if recipe.crop_px % shape.patch_px:
         raise UsageError(f"--crop must be a multiple of {shape.patch_px}, not {recipe.crop_px}")
     images = split_photographs(open_source(config.images), holdout=config.holdout)
-    if config.overwrite:
-        _remove_run(config.output)
-    options = RunOptions(device=device, progress=progress)
-    saved, figures = train(config.output, shape, recipe, images, start=start, options=options)
+    with joined_processes(device) as processes:
+        if config.overwrite and processes.is_first:
+            _remove_run(config.output)
+        processes.wait()
+        options = RunOptions(device=device, progress=progress, processes=processes)
+        result = train(config.output, shape, recipe, images, start=start, options=options)
+    if result is None:
+        return None
+    saved, figures = result
     return TrainReport(
         output=str(saved.path),
         weights_sha256=saved.weights_sha256,
@@ -126,6 +140,9 @@ def _with_overrides(recipe: TrainingRecipe, config: TrainVqConfig) -> TrainingRe
         "batch_size": config.batch_size,
         "crop_px": config.crop_px,
         "learning_rate": config.learning_rate,
+        "colour_jitter": config.colour,
+        "generated_share": config.generated,
+        "precision": config.precision,
         "seed": config.seed,
     }
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}

@@ -5,11 +5,14 @@
 token counts out: nothing here opens an image.
 """
 
-from vtok.resolution.options import SchemeOptions
-from vtok.resolution.plan import Box, Canvas, Plan, Region, Run, Segment, View
-from vtok.resolution.render import render, stitch
-from vtok.resolution.scheme import Scheme
-from vtok.resolution.schemes import ROWS, find_row, resolve, scheme_names
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vtok.resolution.options import SchemeOptions
+    from vtok.resolution.plan import Box, Canvas, Plan, Region, Run, Segment, View
+    from vtok.resolution.render import render, stitch
+    from vtok.resolution.scheme import Scheme
+    from vtok.resolution.schemes import ROWS, find_row, resolve, scheme_names
 
 __all__ = [
     "ROWS",
@@ -28,3 +31,32 @@ __all__ = [
     "scheme_names",
     "stitch",
 ]
+
+_HOMES = {
+    "ROWS": "schemes",
+    "Box": "plan",
+    "Canvas": "plan",
+    "Plan": "plan",
+    "Region": "plan",
+    "Run": "plan",
+    "Scheme": "scheme",
+    "SchemeOptions": "options",
+    "Segment": "plan",
+    "View": "plan",
+    "find_row": "schemes",
+    "render": "render",
+    "resolve": "schemes",
+    "scheme_names": "schemes",
+    "stitch": "render",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name on first use: a command's help needs the options alone, not NumPy and Pillow."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vtok.resolution' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"vtok.resolution.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -8,6 +8,7 @@ inputs, of samples or of tar bytes.
 from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
+from vtok.codeshape import CodeShape
 from vtok.errors import ShardError
 from vtok.shards.fields import MAX_CODEBOOK_SIZE, FeatureDtype, decode_json, encode_json
 from vtok.shards.strict import JsonObject, StrictObject
@@ -28,6 +29,7 @@ class ModelRecord:
         family: The architecture's family.
         weights_sha256: Digest of its weights, 64 hexadecimal digits.
         codebook_size: Number of codes of a tokenizer; None for an encoder.
+        codes: The shape of a tokenizer's indices of one view; None for an encoder.
         spec: All else that decoding needs, JSON-ready: pixel range, downsampling, alignment.
     """
 
@@ -35,6 +37,7 @@ class ModelRecord:
     family: str
     weights_sha256: str
     codebook_size: int | None = None
+    codes: CodeShape | None = None
     spec: JsonObject = field(default_factory=dict)
 
     def to_json(self) -> JsonObject:
@@ -44,6 +47,7 @@ class ModelRecord:
             "family": self.family,
             "weights_sha256": self.weights_sha256,
             "codebook_size": self.codebook_size,
+            "codes": self.codes.to_json() if self.codes else None,
             "spec": self.spec,
         }
 
@@ -62,6 +66,7 @@ class ModelRecord:
             family=record.text("family"),
             weights_sha256=record.digest("weights_sha256"),
             codebook_size=codebook_size,
+            codes=_read_codes(record),
             spec=record.mapping("spec"),
         )
         record.close()
@@ -104,6 +109,17 @@ class ShardHeader:
         if self.model is None or self.model.codebook_size is None:
             raise ShardError(f"a shard of {self.kind} has no codebook")
         return self.model.codebook_size
+
+    def check_shape(self, shape: tuple[int, ...], *, where: str = "indices") -> None:
+        """Require the shape of one view's indices to be the model's, where the header knows it.
+
+        Raises:
+            ShardError: it is another.
+        """
+        codes = self.model.codes if self.model else None
+        problem = codes.problem(shape) if codes else None
+        if problem:
+            raise ShardError(f"{where}: {problem}")
 
     def encode(self) -> bytes:
         """Return the canonical JSON that the shard begins with."""
@@ -149,6 +165,14 @@ class ShardHeader:
             raise record.fault(str(error)) from error
         record.close()
         return header
+
+
+def _read_codes(record: StrictObject) -> CodeShape | None:
+    value = record.take("codes")
+    try:
+        return None if value is None else CodeShape.from_json(value)
+    except ValueError as error:
+        raise record.fault(f"field 'codes': {error}") from error
 
 
 def check_version(record: StrictObject) -> None:

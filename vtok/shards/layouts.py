@@ -53,8 +53,15 @@ class Layout(Protocol):
         """Return the members that waited for more samples."""
 
 
-def narrow_arrays(sample: Sample, header: ShardHeader) -> dict[str, StoredArray]:
+def narrow_arrays(
+    sample: Sample, header: ShardHeader, *, stacked: bool = False
+) -> dict[str, StoredArray]:
     """Return field → array, checked and in the dtype that is stored.
+
+    Args:
+        sample: Its arrays are of one view, or `stacked`: of as many samples as their first axis.
+        header: What they are checked by.
+        stacked: Whether they are.
 
     Raises:
         ShardError: a view's name or an index cannot be stored, or the header is of another kind.
@@ -63,6 +70,7 @@ def narrow_arrays(sample: Sample, header: ShardHeader) -> dict[str, StoredArray]
     arrays: dict[str, StoredArray] = {}
     for view, indices in sample.indices.items():
         arrays[view_field(view, INDICES_PART)] = narrow_indices(indices, header.codebook_size)
+        header.check_shape(indices.shape[stacked:], where=view)
     for view, features in sample.features.items():
         if header.feature_dtype is None:
             raise ShardError(f"a shard of {header.kind} holds no features")
@@ -143,7 +151,7 @@ class BlockLayout:
             indices=arrays if self._header.kind == "indices" else {},  # type: ignore[arg-type]
             features=arrays if self._header.kind == "features" else {},  # type: ignore[arg-type]
         )
-        narrowed = narrow_arrays(stacked, self._header)
+        narrowed = narrow_arrays(stacked, self._header, stacked=True)
         lengths = {len(keys), *(len(array) for array in narrowed.values())}
         if len(lengths) != 1 or (metas and len(metas) != len(keys)):
             raise ValueError(f"keys, metadata and arrays are of different lengths: {lengths}")

@@ -188,7 +188,9 @@ def _read_sample(key: str, fields: Fields, header: ShardHeader) -> Sample:
         if part is None:
             sample.sidecars[field] = data
         elif part[1] == INDICES_PART:
-            sample.indices[part[0]] = decode_indices(data, header.codebook_size, where=where)
+            indices = decode_indices(data, header.codebook_size, where=where)
+            header.check_shape(indices.shape, where=where)
+            sample.indices[part[0]] = indices
         elif part[1] == FEATURES_PART:
             sample.features[part[0]] = decode_features(data, header.feature_dtype, where=where)
         elif part[0] in sample.images:
@@ -209,6 +211,7 @@ def _read_block(fields: Fields, header: ShardHeader, where: str) -> Iterator[Sam
         rows: Any
         if part is not None and part[1] == INDICES_PART:
             rows = decode_indices(data, header.codebook_size, where=at)
+            header.check_shape(rows.shape[1:], where=at)
         elif part is not None and part[1] == FEATURES_PART:
             rows = decode_features(data, header.feature_dtype, where=at)
         elif part is None and (field == METAS_FIELD or field.endswith(LIST_SUFFIX)):

@@ -4,9 +4,12 @@ In: nothing. Out: frozen records that go into the checkpoint and the model card.
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from vtok.errors import UnknownNameError, UsageError
 from vtok.models.vtok_base import VtokBaseConfig
+
+Precision = Literal["bf16", "fp32"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +18,7 @@ class TrainingRecipe:
 
     Attributes:
         num_steps: Optimizer steps.
-        batch_size: Crops a step.
+        batch_size: Crops a step, of all processes together.
         crop_px: Side of a (square) crop; a multiple of the patch.
         learning_rate: Of AdamW at its highest.
         straight_rate: Factor on it for the straight (linear) paths, which start solved.
@@ -27,24 +30,32 @@ class TrainingRecipe:
         revive_after: Steps without a use after which a code is placed anew.
         weight_average: Decay of the moving average of the weights that is saved.
         start_crops: Crops whose principal components and clusters the model starts from.
+        precision: What the layers compute in; `bf16` is autocast, with the straight paths, latents,
+            codebook, loss and weights in fp32 all the same.
         min_scale: Crops are cut from images scaled by a factor drawn from [min_scale, 1].
-        seed: Of every draw; a step's draws depend on it and the step's number only.
+        colour_jitter: Most that saturation, contrast and brightness are changed by, as a share.
+        generated_share: Share of crops that are drawn instead: dead leaves, text, line art,
+            gradients.
+        seed: Of every draw; a crop depends on it, the step's number and its own only.
     """
 
-    num_steps: int = 6000
-    batch_size: int = 8
-    crop_px: int = 128
-    learning_rate: float = 6e-4
+    num_steps: int = 7000
+    batch_size: int = 6
+    crop_px: int = 160
+    learning_rate: float = 5e-4
     straight_rate: float = 0.05
-    warmup_steps: int = 50
-    decay_share: float = 0.45
+    warmup_steps: int = 100
+    decay_share: float = 0.5
     commitment: float = 0.5
     log_floor: float = 1e-3
     codebook_decay: float = 0.99
     revive_after: int = 100
     weight_average: float = 0.998
     start_crops: int = 512
+    precision: Precision = "bf16"
     min_scale: float = 0.6
+    colour_jitter: float = 0.0
+    generated_share: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -52,6 +63,11 @@ class TrainingRecipe:
             raise UsageError("steps, batch size, crop size and start crops must be at least 1")
         if not 0 < self.min_scale <= 1:
             raise UsageError(f"min_scale must be in (0, 1], not {self.min_scale}")
+        if self.precision not in get_args(Precision):
+            raise UsageError(f"--precision must be bf16 or fp32, not {self.precision!r}")
+        for name, share in (("colour", self.colour_jitter), ("generated", self.generated_share)):
+            if not 0 <= share <= 1:
+                raise UsageError(f"--{name} must be in [0, 1], not {share}")
 
 
 PRESETS: dict[str, tuple[VtokBaseConfig, TrainingRecipe]] = {

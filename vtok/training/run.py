@@ -3,11 +3,13 @@
 In: images to learn from, images to judge by, a recipe, a folder. Out: in the folder, a checkpoint
 (replaced as the run goes on), `log.jsonl` (a line every so many steps), `samples.png` (originals
 above reconstructions), and at the end `config.json`, `model.safetensors`, `training.json`. Knows
-nothing of the command line; progress goes to a callback.
+nothing of the command line; progress goes to a callback. Of several processes that share a run,
+one writes.
 """
 
 import json
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from vtok.models.weights import ModelFolder, save_folder
 from vtok.report import Pair, contact_sheet
 from vtok.training.crops import RandomCrops
 from vtok.training.photographs import Photographs
+from vtok.training.processes import Processes
 from vtok.training.recipe import TrainingRecipe
 from vtok.training.trainer import StepReport, Trainer
 from vtok.training.validation import Validation, reconstruct, validate
@@ -58,6 +61,7 @@ class RunOptions:
         save_every_s: Seconds between checkpoints.
         validate_every: Steps between validations, besides the last one.
         quick_images: Images of all but the last validation.
+        processes: Those that share the run; the first one writes.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -65,6 +69,7 @@ class RunOptions:
     save_every_s: float = 120.0
     validate_every: int = 500
     quick_images: int = 20
+    processes: Processes = field(default_factory=Processes)
 
 
 def train(
@@ -75,7 +80,7 @@ def train(
     *,
     start: VtokBaseTokenizer | None = None,
     options: RunOptions | None = None,
-) -> tuple[ModelFolder, Validation]:
+) -> tuple[ModelFolder, Validation] | None:
     """Train a tokenizer in a folder, going on from the checkpoint that is there.
 
     Args:
@@ -87,7 +92,8 @@ def train(
         options: Where it trains, how often it saves and validates, who is told.
 
     Returns:
-        The model folder, and its figures over all the images held out.
+        The model folder, and its figures over all the images held out; None in a process that
+        only helps the one that writes.
 
     Raises:
         WeightsError: the checkpoint is damaged or of another run.
@@ -95,79 +101,106 @@ def train(
         InputError: no image can be decoded.
     """
     options = options or RunOptions()
-    progress = options.progress
-    learnt, held_out = images
-    crops = RandomCrops(
-        learnt, crop_px=recipe.crop_px, min_scale=recipe.min_scale, seed=recipe.seed
-    )
+    processes = options.processes
+    crops = RandomCrops(images[0], recipe)
     make_folder(folder)
-    with folder_lock(folder):
-        trainer = Trainer(config, recipe, crops.batch, device=options.device, start=start)
-        checkpoint = folder / CHECKPOINT_NAME
-        if checkpoint.exists():
-            trainer.load(checkpoint)
-        elif start is None:
-            trainer.prepare()
-        log = _Log(folder / LOG_NAME, trainer.step)
-        progress.begun(trainer.step, recipe.num_steps)
-        saved_at = time.monotonic()
-        while trainer.step < recipe.num_steps:
-            report = trainer.train_step()
-            progress.stepped(report)
-            log.step(report)
-            due = trainer.step % options.validate_every == 0
-            if due and trainer.step < recipe.num_steps:
-                quick = held_out[: options.quick_images]
-                figures = validate(trainer.averaged(), quick, device=torch.device("cpu"))
-                progress.validated(trainer.step, figures)
-                log.validation(trainer.step, figures)
-                _write_samples(folder, trainer.averaged(), held_out)
-            if time.monotonic() - saved_at > options.save_every_s:
-                _save(trainer, checkpoint, log)
-                saved_at = time.monotonic()
-        _save(trainer, checkpoint, log)
-        return _finish(folder, trainer, held_out, progress)
-
-
-def _finish(
-    folder: Path, trainer: Trainer, held_out: Photographs, progress: Progress
-) -> tuple[ModelFolder, Validation]:
-    """Write the model and its figures, measured with the weights as they are stored."""
-    model = trainer.averaged()
-    for tensor in model.state_dict().values():
-        tensor.copy_(tensor.half().float())
-    figures = validate(model, held_out, device=torch.device("cpu"))
-    progress.validated(trainer.step, figures)
-    _write_samples(folder, model, held_out)
-    saved = save_folder(folder, model, trainer.config.to_json())
-    facts = {
-        "recipe": asdict(trainer.recipe),
-        "steps": trainer.step,
-        "validation": figures._asdict(),
-        "weights_sha256": saved.weights_sha256,
-    }
-    write_bytes(folder / FIGURES_NAME, (json.dumps(facts, indent=2) + "\n").encode())
-    return saved, figures
-
-
-def _save(trainer: Trainer, checkpoint: Path, log: "_Log") -> None:
-    log.write()
-    trainer.save(checkpoint)
-
-
-def _write_samples(folder: Path, model: VtokBaseTokenizer, held_out: Photographs) -> None:
-    pairs = [
-        Pair(
-            Image.fromarray(each.original),
-            Image.fromarray(each.reconstructed),
-            f"{psnr(each.original, each.reconstructed):.2f} dB",
+    with folder_lock(folder) if processes.is_first else nullcontext():
+        trainer = Trainer(
+            config, recipe, crops.batch, device=options.device, start=start, processes=processes
         )
-        for each in reconstruct(model, held_out[:_SAMPLES], device=torch.device("cpu"))
-    ]
-    sheet = contact_sheet(pairs)
-    temporary = folder / f".{SAMPLES_NAME}.partial"
-    sheet.save(temporary, format="PNG")
-    temporary.replace(folder / SAMPLES_NAME)
+        try:
+            checkpoint = folder / CHECKPOINT_NAME
+            if checkpoint.exists():
+                trainer.load(checkpoint)
+            elif start is None:
+                trainer.prepare()
+            if not processes.is_first:
+                _help(trainer)
+                return None
+            scribe = _Scribe(folder, trainer, images[1], options)
+            options.progress.begun(trainer.step, recipe.num_steps)
+            while trainer.step < recipe.num_steps:
+                scribe.take(trainer.train_step())
+            return scribe.finish()
+        finally:
+            trainer.close()
+
+
+def _help(trainer: Trainer) -> None:
+    """Do a process's share of the steps that are left; another one writes."""
+    while trainer.step < trainer.recipe.num_steps:
+        trainer.train_step()
+
+
+class _Scribe:
+    """Writes what a run leaves: log, checkpoints, samples, and the model at the end."""
+
+    def __init__(
+        self, folder: Path, trainer: Trainer, held_out: Photographs, options: RunOptions
+    ) -> None:
+        self._folder = folder
+        self._trainer = trainer
+        self._held_out = held_out
+        self._options = options
+        self._log = _Log(folder / LOG_NAME, trainer.step)
+        self._saved_at = time.monotonic()
+
+    def take(self, report: StepReport) -> None:
+        """Log a step; validate and save when it is time to."""
+        options = self._options
+        options.progress.stepped(report)
+        self._log.step(report)
+        is_last = report.step == self._trainer.recipe.num_steps
+        if report.step % options.validate_every == 0 and not is_last:
+            model = self._trainer.averaged().to(options.device)
+            quick = self._held_out[: options.quick_images]
+            figures = validate(model, quick, device=options.device)
+            options.progress.validated(report.step, figures)
+            self._log.validation(report.step, figures)
+            self._write_samples(model)
+        if time.monotonic() - self._saved_at > options.save_every_s:
+            self._save()
+            self._saved_at = time.monotonic()
+
+    def finish(self) -> tuple[ModelFolder, Validation]:
+        """Write the model and its figures, measured with the weights as they are stored."""
+        self._save()
+        trainer, folder = self._trainer, self._folder
+        model = trainer.averaged()
+        for tensor in model.state_dict().values():
+            tensor.copy_(tensor.half().float())
+        saved = save_folder(folder, model, trainer.config.to_json())
+        model.to(self._options.device)
+        figures = validate(model, self._held_out, device=self._options.device)
+        self._options.progress.validated(trainer.step, figures)
+        self._write_samples(model)
+        facts = {
+            "recipe": asdict(trainer.recipe),
+            "steps": trainer.step,
+            "validation": figures._asdict(),
+            "weights_sha256": saved.weights_sha256,
+        }
+        write_bytes(folder / FIGURES_NAME, (json.dumps(facts, indent=2) + "\n").encode())
+        return saved, figures
+
+    def _save(self) -> None:
+        self._log.write()
+        self._trainer.save(self._folder / CHECKPOINT_NAME)
+
+    def _write_samples(self, model: VtokBaseTokenizer) -> None:
+        samples = self._held_out[:_SAMPLES]
+        pairs = [
+            Pair(
+                Image.fromarray(each.original),
+                Image.fromarray(each.reconstructed),
+                f"{psnr(each.original, each.reconstructed):.2f} dB",
+            )
+            for each in reconstruct(model, samples, device=self._options.device)
+        ]
+        sheet = contact_sheet(pairs)
+        temporary = self._folder / f".{SAMPLES_NAME}.partial"
+        sheet.save(temporary, format="PNG")
+        temporary.replace(self._folder / SAMPLES_NAME)
 
 
 class _Log:

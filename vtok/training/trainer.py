@@ -7,7 +7,6 @@ the command line.
 
 import io
 import math
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,16 +19,15 @@ from vtok.errors import WeightsError
 from vtok.io.files import write_bytes
 from vtok.models.vtok_base import VtokBaseConfig, VtokBaseTokenizer
 from vtok.nn.quantizer import EmaVectorQuantizer
+from vtok.training.loader import Batches, CropLoader
 from vtok.training.loss import reconstruction_loss
+from vtok.training.processes import Processes
 from vtok.training.recipe import TrainingRecipe
 from vtok.training.start import start_codebook, start_from_components
 
 _START_DRAW = 2**62  # no step has this number, so no step repeats the crops of the start
 
 _DAMAGE = (OSError, KeyError, TypeError, ValueError, RuntimeError, EOFError, UnpicklingError)
-
-Batches = Callable[[int, int], Tensor]
-"""(step, batch size) → crops (B, 3, S, S) uint8."""
 
 
 class StepReport(NamedTuple):
@@ -58,9 +56,10 @@ class Trainer:
     Args:
         config: The model's shape.
         recipe: The run's numbers.
-        batches: Where crops come from.
+        batches: Draws crops; called from several threads.
         device: Where the model trains.
         start: A model to fine-tune, of the same shape; None starts from principal components.
+        processes: Those that share the run; each has a trainer of its own.
     """
 
     def __init__(
@@ -71,11 +70,14 @@ class Trainer:
         *,
         device: torch.device,
         start: VtokBaseTokenizer | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self.config = config
         self.recipe = recipe
         self.step = 0
         self._batches = batches
+        self._processes = processes or Processes()
+        self._loader = CropLoader(batches, self._processes.share(recipe.batch_size))
         self._device = device
         torch.manual_seed(recipe.seed)
         self.model = VtokBaseTokenizer(config)
@@ -97,23 +99,28 @@ class Trainer:
 
     def prepare(self) -> None:
         """Start a new run from principal components and clusters, unless it fine-tunes."""
-        pixels = self._to_pixels(self._batches(_START_DRAW, self.recipe.start_crops))
+        pixels = self._to_pixels(self._batches(_START_DRAW, range(self.recipe.start_crops)))
         start_from_components(self.model, pixels)
         start_codebook(self.model, self.quantizer, pixels)
+        self._processes.agree(each.data for each in self.model.parameters())
+        self._processes.agree(self.quantizer.averages())
 
     def train_step(self) -> StepReport:
         """Do one optimizer step, and move the codebook."""
         recipe = self.recipe
         for group in self._optimizer.param_groups:
             group["lr"] = recipe.learning_rate * group["factor"] * rate_factor(recipe, self.step)
-        pixels = self._to_pixels(self._batches(self.step, recipe.batch_size))
-        latents = self.model.encode(pixels)
+        pixels = self._to_pixels(self._loader.step(self.step))
+        with self._precision():
+            latents = self.model.encode(pixels)
         channels_last = latents.movedim(1, -1)  # (B, h, w, D)
         indices = self.quantizer.quantize(channels_last.detach())
         codes = self.quantizer.straight_through(channels_last, indices).movedim(-1, 1)
+        with self._precision():
+            reconstructed = self.model.decode(codes)
         loss = reconstruction_loss(
             pixels,
-            self.model.decode(codes),
+            reconstructed,
             latents,
             codes,
             commitment=recipe.commitment,
@@ -121,20 +128,33 @@ class Trainer:
         )
         self._optimizer.zero_grad()
         torch.autograd.backward(loss.total)
+        self._processes.average(
+            each.grad for each in self.model.parameters() if each.grad is not None
+        )
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), max_norm=1.0)
         self._optimizer.step()
-        self.quantizer.update(channels_last.detach(), indices)
+        self.quantizer.update(
+            self._processes.collect(channels_last.detach()), self._processes.collect(indices)
+        )
+        self._processes.agree(self.quantizer.averages())
         self.step += 1
         self._move_average()
         usage = self.quantizer.usage()
+        figures = torch.stack((loss.total.detach(), loss.psnr_db, loss.commitment))
+        self._processes.average([figures])
+        total, psnr_db, commitment = figures.tolist()
         return StepReport(
             step=self.step,
-            loss=float(loss.total.detach()),
-            psnr_db=float(loss.psnr_db),
-            commitment=float(loss.commitment),
+            loss=total,
+            psnr_db=psnr_db,
+            commitment=commitment,
             codes_used=usage.distinct,
             perplexity=usage.perplexity,
         )
+
+    def close(self) -> None:
+        """Stop drawing crops ahead."""
+        self._loader.close()
 
     def averaged(self) -> VtokBaseTokenizer:
         """Return the model with the moving average of its weights, in eval mode, on the CPU."""
@@ -193,6 +213,10 @@ class Trainer:
                 f"{path}: the run was begun with another {what} ({'; '.join(differing)}): "
                 "give another output folder, or --overwrite"
             )
+
+    def _precision(self) -> torch.autocast:
+        is_low = self.recipe.precision == "bf16"
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=is_low)
 
     def _to_pixels(self, crops: Tensor) -> Tensor:
         return crops.to(self._device).float() / 127.5 - 1

@@ -121,6 +121,10 @@ class EmaVectorQuantizer(VectorQuantizer):
         window = self.revive_after or 100
         return code_usage(torch.where(self.idle < window, self.counts, 0.0))
 
+    def averages(self) -> tuple[Tensor, ...]:
+        """Return the tensors that an update moves, themselves: codes, counts, sums, idleness."""
+        return self.codebook, self.counts, self.sums, self.idle
+
     def training_state(self) -> dict[str, Tensor]:
         """Return what resuming needs beside the state dict: averages, idleness, updates."""
         return {name: getattr(self, name).clone() for name in _TRAINING_STATE}
