@@ -19,6 +19,7 @@ CONFIGS = (
     config.CutConfig,
     config.ModelConfig,
     config.ProjectorConfig,
+    config.OutputConfig,
     config.ImageConfig,
     config.EncodeContinuousConfig,
     config.DecodeVqConfig,
@@ -30,6 +31,8 @@ RENAMED = {
     "model": "name",
     "projector_weights": "weights",
     "projector_dim": "dim",
+    "feature_output": "output",
+    "layer": "layers",
     "help": "help",
 }
 

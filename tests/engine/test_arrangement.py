@@ -13,7 +13,7 @@ from vtok.engine.preparation import Preparation, Prepared
 from vtok.engine.runner import EncodedSample, encode_features
 from vtok.resolution import SchemeOptions, resolve, stitch
 
-SCHEME = resolve("closest", SchemeOptions(tile_size_px=28, patch_px=4, thumbnail=False))
+SCHEME = resolve("internvl", SchemeOptions(tile_size_px=28, patch_px=4, thumbnail=False))
 
 
 class JointEncoder(BlockEncoder):

@@ -1,7 +1,7 @@
 """`vtok encode-continuous`."""
 
 from vtok.cli import options
-from vtok.cli.groups import CutFlags, FeatureFlags, ModelFlags, RunFlags, TalkFlags
+from vtok.cli.groups import CutFlags, EncoderFlags, FeatureFlags, RunFlags, TalkFlags
 from vtok.cli.talk import listening, say_report
 from vtok.pipelines.config import EncodeContinuousConfig
 
@@ -9,7 +9,7 @@ from vtok.pipelines.config import EncodeContinuousConfig
 def encode_continuous(
     images: options.Input,
     output: options.Output,
-    model: ModelFlags,
+    model: EncoderFlags,
     features: FeatureFlags,
     cut: CutFlags,
     run: RunFlags,
@@ -25,6 +25,8 @@ def encode_continuous(
       vtok encode-continuous photos/ features/ --scheme closest --no-thumbnail
       vtok encode-continuous photos/ features/ --dtype bf16 --device cuda
       vtok encode-continuous photos/ features/ --projector mlp --projector-weights mlp.safetensors
+      vtok encode-continuous photos/ features/ --model openai/clip-vit-large-patch14 --layer -2
+      vtok encode-continuous photos/ features/ --model llava-hf/llava-1.5-7b-hf --output projected
     """
     from vtok.pipelines.encode_continuous import encode_continuous as run_encode  # brings torch
 
@@ -32,6 +34,7 @@ def encode_continuous(
         run=run.config(images, output),
         cut=cut.config(),
         model=model.config(),
+        wanted=model.wanted(),
         projector=features.projection(),
         layout=features.layout.value,
         dtype=features.dtype.value,

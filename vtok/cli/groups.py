@@ -16,6 +16,7 @@ from vtok.pipelines.config import (
     CutConfig,
     ImageConfig,
     ModelConfig,
+    OutputConfig,
     ProjectorConfig,
     RunConfig,
 )
@@ -37,7 +38,9 @@ class CutFlags:
     min_pixels: options.MinPixels = None
     max_pixels: options.MaxPixels = None
     long_side: options.LongSide = None
+    short_side: options.ShortSide = None
     align: options.Align = None
+    resample: options.Resample = None
 
     def config(self) -> CutConfig:
         """Return what was asked for."""
@@ -54,7 +57,9 @@ class CutFlags:
                 min_pixels=self.min_pixels,
                 max_pixels=self.max_pixels,
                 long_side_px=self.long_side,
+                short_side_px=self.short_side,
                 align=None if self.align is None else self.align.value,
+                resample=None if self.resample is None else self.resample.value,
             ),
         )
 
@@ -90,6 +95,18 @@ class ModelFlags:
             compute_dtype=self.compute_dtype.value,
             batch_size=self.batch_size,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFlags(ModelFlags):
+    """Which model, where it runs, and what of it is wanted."""
+
+    feature_output: options.FeatureOutput = options.OutputChoice.PATCHES
+    layer: options.Layers = None
+
+    def wanted(self) -> OutputConfig:
+        """Return which of its outputs was asked for."""
+        return OutputConfig(output=self.feature_output.value, layers=tuple(self.layer or ()))
 
 
 @dataclass(frozen=True, slots=True)

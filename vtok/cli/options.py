@@ -39,6 +39,24 @@ class AlignChoice(StrEnum):
     CROP = "crop"
 
 
+class ResampleChoice(StrEnum):
+    """The filter of a resize."""
+
+    NEAREST = "nearest"
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+    LANCZOS = "lanczos"
+
+
+class OutputChoice(StrEnum):
+    """What an encoder's features are."""
+
+    PATCHES = "patches"
+    PROJECTED = "projected"
+    POOLED = "pooled"
+    CLS = "cls"
+
+
 class ComputeDtypeChoice(StrEnum):
     """What a model computes in."""
 
@@ -137,6 +155,21 @@ LongSide = Annotated[
     int | None,
     typer.Option("--long-side", metavar="PX", help="Bring, or limit, the long side to this."),
 ]
+ShortSide = Annotated[
+    int | None,
+    typer.Option(
+        "--short-side",
+        metavar="PX",
+        help="Bring the short side to this, then cut --tile-size out of the centre.",
+    ),
+]
+Resample = Annotated[
+    ResampleChoice | None,
+    typer.Option(
+        "--resample",
+        help="The filter of the resize, where the scheme leaves it open. [default: squash bicubic]",
+    ),
+]
 Align = Annotated[
     AlignChoice | None,
     typer.Option(
@@ -186,6 +219,23 @@ ComputeDtype = Annotated[
         "--compute-dtype",
         help="What the model computes in; auto is fp32, or bf16 where that is faster and features "
         "are not stored as fp32.",
+    ),
+]
+FeatureOutput = Annotated[
+    OutputChoice,
+    typer.Option(
+        "--output",
+        help="patches: a vector a patch. projected: what the language model is given (of CLIP, the "
+        "vector that it compares with texts). pooled, cls: one vector a view.",
+    ),
+]
+Layers = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--layer",
+        metavar="N",
+        help="Take the states after layer N, counted from -1 for the last (0: before the first); "
+        "again for several, joined in each vector. [default: the model's own]",
     ),
 ]
 BatchSize = Annotated[

@@ -13,11 +13,13 @@ from pathlib import Path
 from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-from vtok.errors import UnknownNameError, WeightsError
-from vtok.models.base import Encoder, Tokenizer
+from vtok.errors import UnknownNameError, UsageError, WeightsError
+from vtok.models.base import Encoder, Output, Tokenizer
 from vtok.models.building import tokenizer_parts, vtok_base_config
 from vtok.models.modelfiles import CONFIG_NAME, WEIGHTS_NAME
 from vtok.models.presets import PRESETS, Preset
+from vtok.models.vision.loading import load_vision_encoder
+from vtok.models.vision.sources import FolderSource, HubSource, ModelSource, read_json
 from vtok.models.vtok_base import FAMILY, VtokBaseEncoder
 from vtok.models.weights import ModelFolder, load_model, open_folder, read_state
 
@@ -80,20 +82,68 @@ def load_tokenizer(name: str = DEFAULT_MODEL, family: str | None = None) -> Toke
     return tokenizer.eval()
 
 
-def load_encoder(name: str = DEFAULT_MODEL) -> Encoder:
-    """Return an encoder, ready to run on the CPU in fp32; errors as above."""
+def load_encoder(
+    name: str = DEFAULT_MODEL, *, output: Output = "patches", layers: tuple[int, ...] = ()
+) -> Encoder:
+    """Return an encoder, ready to run on the CPU in fp32.
+
+    Of a whole vision-language model only the vision tower is read, and the projector where it is
+    needed.
+
+    Args:
+        name: A shipped model's name, a model folder, or a hub id.
+        output: What its features are to be; a model has some of them.
+        layers: The states between its layers to take, one after the other in each vector, instead
+            of the model's own choice: 0 before the first layer, -1 after the last.
+
+    Raises:
+        UnknownNameError: there is no such model; the message has the near names.
+        WeightsError: its files are missing, damaged, or of an architecture not known here.
+        UsageError: it does not have that output or layer.
+    """
+    source = _vision_source(name)
+    if source is not None:
+        return load_vision_encoder(source, name=name, output=output, layers=layers)
     folder = find_folder(name)
     config = folder.config
     if config.get("family") != FAMILY:
         raise WeightsError(
             f"{folder.path}: family {config.get('family')!r} has no continuous features here: "
-            f"there is {FAMILY}"
+            f"there is {FAMILY}, and what transformers has"
         )
+    if output != "patches":
+        raise UsageError(f"{name} has no {output} output: it has patches")
     shape = vtok_base_config(config)
     state = {n: t for n, t in read_state(folder).items() if not n.startswith(_ENCODER_SKIPS)}
-    encoder = load_model(lambda: VtokBaseEncoder(shape, name=name), state, folder)
+    encoder = load_model(lambda: VtokBaseEncoder(shape, name=name, layers=layers), state, folder)
     encoder.weights_sha256 = folder.weights_sha256
     return encoder.eval()
+
+
+def encoder_digest(name: str) -> str | None:
+    """Return the digest of an encoder's weights where it is known without loading them.
+
+    Raises:
+        UnknownNameError: there is no such model.
+        WeightsError: its files are missing or damaged.
+    """
+    return None if _vision_source(name) is not None else find_folder(name).weights_sha256
+
+
+def _vision_source(name: str) -> ModelSource | None:
+    """Return where the files of a model of transformers are; None for any other model."""
+    path = Path(name)
+    source: ModelSource
+    if name in SHIPPED or name in PRESETS or path.is_file():
+        return None
+    if path.is_dir():
+        source = FolderSource(path)
+    elif _HUB_ID.fullmatch(name):
+        source = HubSource(name)
+    else:
+        return None
+    config = read_json(source, CONFIG_NAME)
+    return source if config is not None and "model_type" in config else None
 
 
 def find_folder(name: str) -> ModelFolder:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vtok.errors import WeightsError
+from vtok.errors import UsageError, WeightsError
 from vtok.models.base import Encoder, EncoderSpec, PixelRange, Tokenizer, TokenizerSpec
 from vtok.nn.attention import SelfAttention
 from vtok.nn.position import RotaryPosition2d
@@ -239,24 +239,44 @@ class VtokBaseEncoder(Encoder):
     Args:
         config: The shape of the model.
         name: The name it was asked for by.
+        layers: The features to give, one after the other: those before layer 0, 1, ..., or counted
+            from -1 after the last; empty for the last.
+
+    Raises:
+        UsageError: there is no such layer.
     """
 
-    def __init__(self, config: VtokBaseConfig, *, name: str = FAMILY) -> None:
+    def __init__(
+        self, config: VtokBaseConfig, *, name: str = FAMILY, layers: tuple[int, ...] = ()
+    ) -> None:
         super().__init__()
+        depth = len(config.encoder_layers)
+        for layer in layers:
+            if not -depth - 1 <= layer <= depth:
+                raise UsageError(
+                    f"{name} has {depth} layers: a layer is in [{-depth - 1}, {depth}] (0 before "
+                    f"the first, -1 after the last), not {layer}"
+                )
         self.config = config
+        self.depths = [layer % (depth + 1) for layer in layers] or [depth]
         self.spec = EncoderSpec(
             name=name,
             family=FAMILY,
             patch_px=config.patch_px,
-            dim=config.width,
+            dim=config.width * len(self.depths),
+            layers=layers,
             pixels=PixelRange(),
             alignment_px=config.patch_px,
         )
         self.analysis = Analysis(config)
 
     def features(self, pixels: Tensor) -> Tensor:
-        """Return features (B, hw, C), row-major, of pixels (B, 3, H, W) in [-1, 1]."""
-        return self.analysis.features(pixels).flatten(2).transpose(1, 2)  # (B, hw, C)
+        """Return features (B, hw, C), row-major, of pixels (B, 3, H, W) in [-1, 1].
+
+        C is the width times the number of layers that were asked for.
+        """
+        states = [self.analysis.features(pixels, num_layers=depth) for depth in self.depths]
+        return torch.cat(states, 1).flatten(2).transpose(1, 2)  # (B, hw, C)
 
 
 def _layers(config: VtokBaseConfig, letters: str) -> nn.Sequential:

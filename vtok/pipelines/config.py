@@ -15,6 +15,7 @@ from vtok.resolution.options import SchemeOptions
 StoredLayout = Literal["sample", "block"]
 OnError = Literal["skip", "fail"]
 ImageFormatName = Literal["png", "jpg", "webp"]
+OutputName = Literal["patches", "projected", "pooled", "cls"]
 StoredDtypeName = Literal["fp16", "bf16", "fp32"]
 
 _PROJECTOR = re.compile(
@@ -96,6 +97,20 @@ class ModelConfig:
     def __post_init__(self) -> None:
         """Refuse what no model can do."""
         _at_least("--batch-size", self.batch_size, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputConfig:
+    """What of an encoder is wanted.
+
+    Attributes:
+        output: `patches`, `projected` into the language model's space, `pooled` or `cls`.
+        layers: The states to take instead of the model's own choice, joined in each vector: 0
+            before the first layer, -1 after the last.
+    """
+
+    output: OutputName = "patches"
+    layers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +213,7 @@ class EncodeContinuousConfig:
     run: RunConfig
     cut: CutConfig = field(default_factory=CutConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    wanted: OutputConfig = field(default_factory=OutputConfig)
     layout: StoredLayout = "sample"
     dtype: StoredDtypeName = "fp16"
     projector: ProjectorConfig | None = None

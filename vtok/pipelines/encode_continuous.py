@@ -47,16 +47,19 @@ def encode_continuous(
     request = _request(config.projector)
 
     def load(name: str) -> Encoder:
-        encoder = registry.load_encoder(name)
+        wanted = config.wanted
+        encoder = registry.load_encoder(name, output=wanted.output, layers=wanted.layers)
         return encoder if request is None else project(encoder, request)
 
-    model = RunModel(config.model.name, load, config.run.output)
+    model = RunModel(config.model.name, load, registry.encoder_digest, config.run.output)
     scheme = scheme_for(config.cut, default_scheme(model.needs), model.needs)
     recipe = Recipe(
         command="encode-continuous",
         kind="features",
         configuration={
             "scheme": scheme_record(scheme),
+            "output": config.wanted.output,
+            "layers": list(config.wanted.layers),
             **placement.to_json(),
             **_projector_record(request),
         },

@@ -15,7 +15,7 @@ from vtok.pipelines.config import EncodeVqConfig
 from vtok.pipelines.cut import ModelNeeds, default_scheme, scheme_for, scheme_record
 from vtok.pipelines.describe import carried, describe
 from vtok.pipelines.encoding import LIBRARIES, Placement, fitting
-from vtok.pipelines.models import RunModel
+from vtok.pipelines.models import RunModel, tokenizer_digest
 from vtok.pipelines.outcome import RunReport
 from vtok.pipelines.progress import Progress
 from vtok.pipelines.run import Recipe, run_shards
@@ -31,7 +31,9 @@ def encode_vq(config: EncodeVqConfig, progress: Progress | None = None) -> RunRe
             DeviceError for the model.
     """
     placement = Placement.of(config.model, "indices")
-    model = RunModel(config.model.name, registry.load_tokenizer, config.run.output)
+    model = RunModel(
+        config.model.name, registry.load_tokenizer, tokenizer_digest, config.run.output
+    )
     scheme = scheme_for(config.cut, default_scheme(model.needs), model.needs)
     recipe = Recipe(
         command="encode-vq",

@@ -27,6 +27,7 @@ class RunModel(Generic[ModelT]):
     Args:
         name: A shipped model's name, a folder, or a hub id.
         load: Name to model.
+        digest: Name to the digest of its weights; None where only loading them tells it.
         output: A folder whose plan may have the record of the very same weights.
 
     Raises:
@@ -34,8 +35,15 @@ class RunModel(Generic[ModelT]):
         WeightsError: its files are missing or damaged.
     """
 
-    def __init__(self, name: str, load: Callable[[str], ModelT], output: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        load: Callable[[str], ModelT],
+        digest: Callable[[str], str | None],
+        output: Path,
+    ) -> None:
         self._name = name
+        self._digest = digest
         self._load: Callable[[str], ModelT] = load
         self._model: ModelT | None = None
         self.record = self._remembered(output) or record_of(self.load())
@@ -69,8 +77,12 @@ class RunModel(Generic[ModelT]):
             return None  # said when the run is begun
         if plan is None or plan.model is None or plan.model.name != self._name:
             return None
-        digest = registry.find_folder(self._name).weights_sha256
-        return plan.model if plan.model.weights_sha256 == digest else None
+        return plan.model if plan.model.weights_sha256 == self._digest(self._name) else None
+
+
+def tokenizer_digest(name: str) -> str:
+    """Return the digest of a tokenizer's weights; errors as `registry.find_folder`."""
+    return registry.find_folder(name).weights_sha256
 
 
 def record_of(model: Tokenizer | Encoder) -> ModelRecord:

@@ -8,7 +8,7 @@ from typing import TypedDict, Unpack
 
 from vtok.records import Size
 from vtok.resolution import Plan, SchemeOptions, resolve
-from vtok.resolution.options import Align
+from vtok.resolution.options import Align, Filter
 
 
 class PlanOptions(TypedDict, total=False):
@@ -24,9 +24,11 @@ class PlanOptions(TypedDict, total=False):
     min_pixels: int
     max_pixels: int
     long_side_px: int
+    short_side_px: int
     overlap_px: int
     alignment_px: int
     align: Align
+    resample: Filter
 
 
 def plan(

@@ -5,16 +5,18 @@ knows no scheme.
 """
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from vtok.errors import UsageError
 
 Align = Literal["pad", "crop"]
+Filter = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 T = TypeVar("T")
 
 # Beyond these a plan could not be carried out: larger views fit no memory, more tiles no model.
 _MOST_PX = 65_536
 _MOST = {"max_tiles": 10_000, "min_tiles": 10_000}
+_CHOICES = {"align": get_args(Align), "resample": get_args(Filter)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +34,11 @@ class SchemeOptions:
         min_pixels: Images with fewer pixels are enlarged to this many.
         max_pixels: Images with more pixels are reduced to this many.
         long_side_px: The long side that the image is brought (or limited) to.
+        short_side_px: The short side that the image is brought to before the centre is cut out.
         overlap_px: Pixels that neighbouring tiles share.
         alignment_px: Sides of the view are multiples of this.
         align: How they become so: `pad` (border pixels repeated) or `crop` (about the centre).
+        resample: The filter of the resize.
     """
 
     tile_size_px: int | None = None
@@ -47,16 +51,18 @@ class SchemeOptions:
     min_pixels: int | None = None
     max_pixels: int | None = None
     long_side_px: int | None = None
+    short_side_px: int | None = None
     overlap_px: int | None = None
     alignment_px: int | None = None
     align: Align | None = None
+    resample: Filter | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that no scheme can work with."""
         for name, value in self.given().items():
-            if name == "align":
-                if value not in ("pad", "crop"):
-                    raise UsageError(f"align must be pad or crop, not {value!r}")
+            if name in _CHOICES:
+                if value not in _CHOICES[name]:
+                    raise UsageError(f"{name} must be {' or '.join(_CHOICES[name])}, not {value!r}")
             elif name != "thumbnail":
                 _check_number(name, value)
         if self.min_tiles and self.max_tiles and self.min_tiles > self.max_tiles:

@@ -66,6 +66,33 @@ class Squash:
 
 
 @dataclass(frozen=True, slots=True)
+class CentreCrop:
+    """The short side to a length, the long one in proportion (rounded down), the centre cut out.
+
+    Source: the ImageNet evaluation transform, as transformers' `CLIPImageProcessor` does it.
+
+    Attributes:
+        short_side_px: The short side after the resize; at least the crop's.
+        side_px: Side of the crop.
+        resample: The filter.
+    """
+
+    short_side_px: int
+    side_px: int
+    resample: Resample = "bicubic"
+
+    def lay(self, size: Size) -> Laid:
+        """Return the canvas and the crop."""
+        short, long = sorted((size.height, size.width))
+        scaled = int(self.short_side_px * long / short)
+        is_tall = size.height > size.width
+        height, width = (scaled, self.short_side_px) if is_tall else (self.short_side_px, scaled)
+        left, top = (width - self.side_px) // 2, (height - self.side_px) // 2
+        box = Box(left, top, left + self.side_px, top + self.side_px)
+        return Laid(squashed(Size(height=height, width=width), self.resample), box)
+
+
+@dataclass(frozen=True, slots=True)
 class FloorPatches:
     """Native ratio under a token budget: as many whole patches as fit, fewer when over budget.
 

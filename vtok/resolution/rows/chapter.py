@@ -5,7 +5,7 @@ from vtok.resolution.options import SchemeOptions, known, require
 from vtok.resolution.policies.aspects import ClosestAspect
 from vtok.resolution.policies.crops import FloorCrops
 from vtok.resolution.policies.cutters import Cutter, WholeCutter
-from vtok.resolution.policies.frames import FloorPatches, Native, Squash
+from vtok.resolution.policies.frames import CentreCrop, FloorPatches, Native, Squash
 from vtok.resolution.policies.layouts import Layout, Plain
 from vtok.resolution.rows.row import Row, square
 
@@ -29,7 +29,18 @@ def _closest(options: SchemeOptions) -> tuple[Cutter, Layout]:
 
 def _squash(options: SchemeOptions) -> tuple[Cutter, Layout]:
     _tokens(options)
-    frame = Squash(square(known(options.tile_size_px)))
+    frame = Squash(square(known(options.tile_size_px)), options.resample or "bicubic")
+    return WholeCutter(frame, known(options.patch_px)), Plain()
+
+
+def _centre_crop(options: SchemeOptions) -> tuple[Cutter, Layout]:
+    _tokens(options)
+    side = known(options.tile_size_px)
+    short = options.short_side_px or side
+    require(
+        short >= side, f"short_side_px {short} is below tile_size_px {side}, which is cut out of it"
+    )
+    frame = CentreCrop(short, side, options.resample or "bicubic")
     return WholeCutter(frame, known(options.patch_px)), Plain()
 
 
@@ -64,7 +75,17 @@ ROWS = (
         source="ViT (arXiv 2010.11929); CLIP at 336 px with patches of 14",
         defaults=SchemeOptions(tile_size_px=336, patch_px=14),
         build=_squash,
+        optional=frozenset({"resample"}),
         aliases=("resize", "clip"),
+    ),
+    Row(
+        name="centre-crop",
+        summary="the short side to a length, then a square of the centre",
+        source="the ImageNet evaluation transform; transformers' CLIP and DINOv2 processors",
+        defaults=SchemeOptions(tile_size_px=224, patch_px=14),
+        build=_centre_crop,
+        optional=frozenset({"short_side_px", "resample"}),
+        aliases=("center-crop",),
     ),
     Row(
         name="navit",
