@@ -124,7 +124,8 @@ def test_disk_full_leaves_no_partial(
         check_one_line(
             vtok("tile", photos, out, *QUICK, code=3), "no space left", "shard-000000.tar"
         )
-    assert sorted(path.name for path in out.iterdir()) == [".vtok.lock", "plan.json"]
+    names = sorted(path.name for path in out.iterdir())
+    assert names == [".vtok.lock", "inputs.jsonl.gz", "plan.json"]
     vtok("tile", photos, out, *QUICK)
     vtok("tile", photos, tmp_path / "quiet", *QUICK)
     assert digests(out) == digests(tmp_path / "quiet")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vtok.cli.app import COMMANDS, CommandRow, load_command
-from vtok.pipelines import config
+from vtok.pipelines import config, limits
 from vtok.resolution import SchemeOptions
 
 HEAVY = ("torch", "webdataset", "transformers", "PIL", "numpy", "rich", "vtok.pipelines")
@@ -23,6 +23,7 @@ CONFIGS = (
     config.ImageConfig,
     config.EncodeContinuousConfig,
     config.DecodeVqConfig,
+    limits.LimitConfig,
     SchemeOptions,
 )
 SAID = {"json", "quiet", "verbose"}

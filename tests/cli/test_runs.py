@@ -175,7 +175,14 @@ def test_on_error_fail_drops_the_shard_at_hand(
     outcome = vtok(*arguments, "--on-error", "fail", code=6)
     assert "cut.png" in outcome.stderr
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {".vtok.lock", "plan.json", "shard-000000.tar", "shard-000000.json"}
+    assert names == {
+        ".vtok.lock",
+        "failures.jsonl",
+        "inputs.jsonl.gz",
+        "plan.json",
+        "shard-000000.tar",
+        "shard-000000.json",
+    }
     assert vtok(*arguments, "--json").report["failed"] == 3
     vtok(*arguments, "--on-error", "fail", code=6)
 
@@ -184,8 +191,9 @@ def test_all_images_broken_is_a_failure(vtok: Any, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "x.png").write_bytes(b"no")
     for _ in range(2):
-        outcome = vtok("tile", tmp_path / "in", tmp_path / "out", *QUICK, code=6)
-        assert outcome.stderr.startswith("vtok: error: all 1 images failed")
+        outcome = vtok("tile", tmp_path / "in", tmp_path / "out", *QUICK, code=7)
+        assert outcome.stderr.startswith("vtok: error: finished, but all 1 images failed")
+        assert outcome.stdout.startswith("1 planned = 0 written + 0 duplicates + 1 failed")
 
 
 def test_limit_takes_the_first_of_the_sorted_input(vtok: Any, photos: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def test_no_more_workers_than_images(
 ) -> None:
     counts: list[int | None] = []
 
-    def pool(preparation, *, num_workers):
+    def pool(preparation, *, num_workers, **rest):
         counts.append(num_workers)
         return DecodePool(preparation, num_workers=0)  # only the number is looked at
 

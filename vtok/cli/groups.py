@@ -7,10 +7,9 @@ take these groups whole (`vtok.cli.expand`). Knows no command.
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vtok.cli import options
+from vtok.cli import care_options, options
 from vtok.errors import UsageError
 from vtok.pipelines.config import (
-    DEFAULT_MAX_FAILURE_RATE,
     DEFAULT_MODEL,
     DEFAULT_SHARD_SIZE,
     CutConfig,
@@ -20,7 +19,10 @@ from vtok.pipelines.config import (
     ProjectorConfig,
     RunConfig,
 )
+from vtok.pipelines.limits import LimitConfig
 from vtok.resolution.options import SchemeOptions
+
+DEFAULT_LIMITS = LimitConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,16 @@ class RunFlags:
     limit: options.Limit = None
     overwrite: options.Overwrite = False
     on_error: options.OnError = options.OnErrorChoice.SKIP
-    max_failure_rate: options.MaxFailureRate = DEFAULT_MAX_FAILURE_RATE
+    max_failure_rate: options.MaxFailureRate = None
+    retry_failed: care_options.RetryFailed = False
+    max_image_pixels: care_options.MaxImagePixels = DEFAULT_LIMITS.max_image_pixels
+    max_image_side: care_options.MaxImageSide = DEFAULT_LIMITS.max_image_side
+    max_aspect: care_options.MaxAspect = DEFAULT_LIMITS.max_aspect
+    max_file_bytes: care_options.MaxFileBytes = DEFAULT_LIMITS.max_file_bytes
+    max_scans: care_options.MaxScans = DEFAULT_LIMITS.max_scans
+    allow_format: care_options.AllowFormat = None
+    decode_timeout: care_options.DecodeTimeout = DEFAULT_LIMITS.decode_timeout
+    decode_memory: care_options.DecodeMemory = DEFAULT_LIMITS.decode_memory
 
     def config(self, images: str, output: Path) -> RunConfig:
         """Return what was asked for."""
@@ -166,6 +177,17 @@ class RunFlags:
             overwrite=self.overwrite,
             on_error=self.on_error.value,
             max_failure_rate=self.max_failure_rate,
+            retry_failed=self.retry_failed,
+            limits=LimitConfig(
+                max_image_pixels=self.max_image_pixels,
+                max_image_side=self.max_image_side,
+                max_aspect=self.max_aspect,
+                max_file_bytes=self.max_file_bytes,
+                max_scans=self.max_scans,
+                allow_format=tuple(self.allow_format or ()),
+                decode_timeout=self.decode_timeout,
+                decode_memory=self.decode_memory,
+            ),
         )
 
 

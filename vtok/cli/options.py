@@ -320,12 +320,13 @@ OnError = Annotated[
     typer.Option("--on-error", help="Skip and record an image that fails, or fail at the first."),
 ]
 MaxFailureRate = Annotated[
-    float,
+    float | None,
     typer.Option(
         "--max-failure-rate",
         metavar="SHARE",
-        help="End the run when more than this share of the images failed, from the 1,000th on; a "
-        "smaller run fails only if every image did.",
+        help="End the run when more than this share of the images failed, from the 1,000th on, and "
+        "say so at the end of a smaller one. [default: 0.1, and a smaller run fails only if every "
+        "image did]",
     ),
 ]
 

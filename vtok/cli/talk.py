@@ -17,6 +17,7 @@ from vtok.cli.interrupts import orderly_interrupts
 from vtok.engine.times import StageName, StageTimes
 from vtok.pipelines.outcome import Comparison, DecodeReport, RunReport, reasons_in_words
 from vtok.pipelines.progress import Progress, Silence
+from vtok.pipelines.roll_ups import FAILURES_NAME
 from vtok.records import Failure
 
 _BYTES_PER_UNIT = 1000.0
@@ -69,12 +70,17 @@ def failure_line(failure: Failure) -> str:
 
 
 def say_report(report: RunReport, flags: TalkFlags) -> None:
-    """Print the outcome of a run."""
+    """Print the outcome of a run.
+
+    Raises:
+        FinishedWithFailuresError: too many images failed; the outcome is printed all the same.
+    """
     if flags.json:
         print_json(report.to_json())
     elif not flags.quiet:
         for line in report_lines(report):
             typer.echo(line)
+    report.raise_if_too_many_failed()
 
 
 def say_decoded(report: DecodeReport, flags: TalkFlags) -> None:
@@ -140,7 +146,7 @@ def report_lines(report: RunReport) -> Iterator[str]:
         for failure in report.failures[:_MOST_LISTED]:
             yield f"  {failure.source}: {failure.message}"
         if manifest.failed > _MOST_LISTED:
-            yield f"  and {manifest.failed - _MOST_LISTED} more, in the shards' commit records"
+            yield f"  and {manifest.failed - _MOST_LISTED} more, in {report.output / FAILURES_NAME}"
     holds = f"{manifest.num_views} views"
     if manifest.num_tokens:
         holds += f", {manifest.num_tokens} tokens"

@@ -18,10 +18,9 @@ from vtok.errors import CorruptImageError, UnknownFormatError, UnreadableImageEr
 from vtok.io.exif import find_orientation
 from vtok.io.files import open_regular
 from vtok.io.foreign import open_image
+from vtok.io.limits import FORMATS
 from vtok.io.walks import WALKS, Facts
 from vtok.records import Size
-
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 _SWAPPED = {5, 6, 7, 8}
 

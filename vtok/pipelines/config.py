@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from vtok.errors import UsageError
+from vtok.pipelines.limits import LimitConfig
 from vtok.resolution.options import SchemeOptions
 
 StoredLayout = Literal["sample", "block"]
@@ -41,8 +42,11 @@ class RunConfig:
             crashes takes the run with it; None for one a core. Changes no byte.
         overwrite: Start over if the folder holds another run, instead of refusing.
         on_error: `skip` records an image that fails and goes on, `fail` ends the run.
-        max_failure_rate: Share of failed images, in [0, 1], above which the run ends. Looked at
-            from the 1,000th image on; a smaller run fails only if every image did.
+        max_failure_rate: Share of failed images, in [0, 1], above which the run ends, looked at
+            from the 1,000th image on and once more at the end. None for 0.1, under which a run of
+            fewer images fails only if every image did.
+        retry_failed: Make the shards again in which images failed.
+        limits: What an image may ask of the machine.
     """
 
     input: str
@@ -52,15 +56,19 @@ class RunConfig:
     workers: int | None = None
     overwrite: bool = False
     on_error: OnError = "skip"
-    max_failure_rate: float = DEFAULT_MAX_FAILURE_RATE
+    max_failure_rate: float | None = None
+    retry_failed: bool = False
+    limits: LimitConfig = field(default_factory=LimitConfig)
 
     def __post_init__(self) -> None:
         """Refuse what no run can do."""
         _at_least("--limit", self.limit, 1)
         _at_least("--shard-size", self.shard_size, 1)
         _at_least("--workers", self.workers, 0)
-        if not 0 <= self.max_failure_rate <= 1:
+        if self.max_failure_rate is not None and not 0 <= self.max_failure_rate <= 1:
             raise UsageError(f"--max-failure-rate is in [0, 1], not {self.max_failure_rate}")
+        if self.retry_failed and self.overwrite:
+            raise UsageError("--overwrite makes everything again: leave out --retry-failed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from vtok.engine.decoding import default_num_workers
 from vtok.engine.forward import DecodeForward
 from vtok.engine.runner import Runner
 from vtok.engine.times import StageTimes
-from vtok.errors import NonFiniteError, OutputError, TooManyFailuresError
+from vtok.errors import FinishedWithFailuresError, NonFiniteError, OutputError
 from vtok.io.files import make_folder, read_json, write_bytes, write_json
 from vtok.pipelines.compare import compare
 from vtok.pipelines.config import DecodeVqConfig, ModelConfig
@@ -56,7 +56,7 @@ def decode_vq(config: DecodeVqConfig, progress: Progress | None = None) -> Decod
         WeightsError: it is, with other weights.
         PlanMismatchError: the folder was begun with another plan.
         OutputError: the folder cannot be written, or an image that vtok did not write is there.
-        TooManyFailuresError: nothing could be decoded.
+        FinishedWithFailuresError: nothing could be decoded.
     """
     progress = progress or Silence()
     check_output(config.output, config.shards)
@@ -80,7 +80,7 @@ def decode_vq(config: DecodeVqConfig, progress: Progress | None = None) -> Decod
             tuple(found.decoded), config.output, originals, num_workers=config.workers
         )
     if len(failures) == found.num_samples:
-        raise TooManyFailuresError(
+        raise FinishedWithFailuresError(
             f"all {len(failures)} samples failed; the last: {failures[-1].message}"
         )
     return DecodeReport(

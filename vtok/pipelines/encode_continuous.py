@@ -63,7 +63,9 @@ def encode_continuous(
             **placement.to_json(),
             **_projector_record(request),
         },
-        preparation=Preparation(scheme=scheme, with_sidecars=True),
+        preparation=Preparation(
+            scheme=scheme, with_sidecars=True, limits=config.run.limits.for_decoding()
+        ),
         open_maker=lambda times: FeatureMaker(model.load(), model.needs, placement, times),
         libraries=LIBRARIES,
         model=model.record,

@@ -39,7 +39,9 @@ def encode_vq(config: EncodeVqConfig, progress: Progress | None = None) -> RunRe
         command="encode-vq",
         kind="indices",
         configuration={"scheme": scheme_record(scheme), **placement.to_json()},
-        preparation=Preparation(scheme=scheme, with_sidecars=True),
+        preparation=Preparation(
+            scheme=scheme, with_sidecars=True, limits=config.run.limits.for_decoding()
+        ),
         open_maker=lambda times: IndexMaker(model.load(), model.needs, placement, times),
         libraries=LIBRARIES,
         model=model.record,

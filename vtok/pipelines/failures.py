@@ -1,10 +1,11 @@
 """How many failures a run may have.
 
-In: outcomes, one by one. Out: an error when there are too many. Knows nothing of what failed.
+In: outcomes, one by one. Out: an error when there are too many, and a verdict at the end. Knows
+nothing of what failed.
 """
 
 from vtok.errors import TooManyFailuresError
-from vtok.pipelines.config import OnError
+from vtok.pipelines.config import DEFAULT_MAX_FAILURE_RATE, OnError
 from vtok.records import Failure
 
 NUM_TRIED_BEFORE_RATE = 1000
@@ -15,12 +16,14 @@ class FailureBudget:
 
     Args:
         on_error: `fail` ends the run at the first failure.
-        max_rate: Share of failures above which it ends, from the 1,000th image on.
+        max_rate: Share of failures above which it ends, from the 1,000th image on; None for the
+            default, which a run of fewer images is not held to.
     """
 
-    def __init__(self, on_error: OnError, max_rate: float) -> None:
+    def __init__(self, on_error: OnError, max_rate: float | None) -> None:
         self._on_error = on_error
-        self._max_rate = max_rate
+        self._is_explicit = max_rate is not None
+        self._max_rate = DEFAULT_MAX_FAILURE_RATE if max_rate is None else max_rate
         self._num_tried = 0
         self._num_failed = 0
         self._last: Failure | None = None
@@ -41,27 +44,28 @@ class FailureBudget:
         if self._on_error == "fail":
             raise TooManyFailuresError(f"{_described(failure)}; --on-error skip would go on")
         if self._num_tried >= NUM_TRIED_BEFORE_RATE:
-            self._check_rate()
+            excess = self._excess()
+            if excess is not None:
+                raise TooManyFailuresError(excess)
 
-    def finish(self) -> None:
-        """Look back on the whole run.
+    def verdict(self) -> str | None:
+        """Look back on the whole run; return in one line why too many failed, None if not.
 
-        Raises:
-            TooManyFailuresError: the rate is too high after 1,000 images, or all have failed.
+        The rate counts from 1,000 images on, or of any number where it was asked for.
         """
-        if self._num_tried >= NUM_TRIED_BEFORE_RATE:
-            self._check_rate()
         if self._last is not None and self._num_failed == self._num_tried:
-            raise TooManyFailuresError(
-                f"all {self._num_failed} images failed; the last: {_described(self._last)}"
-            )
+            return f"all {self._num_failed} images failed; the last: {_described(self._last)}"
+        if self._num_tried >= NUM_TRIED_BEFORE_RATE or self._is_explicit:
+            return self._excess()
+        return None
 
-    def _check_rate(self) -> None:
-        if self._last is not None and self._num_failed > self._max_rate * self._num_tried:
-            raise TooManyFailuresError(
-                f"{self._num_failed} of {self._num_tried} images failed, more than "
-                f"--max-failure-rate {self._max_rate:g}; the last: {_described(self._last)}"
-            )
+    def _excess(self) -> str | None:
+        if self._last is None or self._num_failed <= self._max_rate * self._num_tried:
+            return None
+        return (
+            f"{self._num_failed} of {self._num_tried} images failed, more than "
+            f"--max-failure-rate {self._max_rate:g}; the last: {_described(self._last)}"
+        )
 
 
 def _described(failure: Failure) -> str:

@@ -4,15 +4,15 @@ In: the INPUT of the command line. Out: items in an order that only the input de
 nothing of what is done with them.
 """
 
-import hashlib
 import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from vtok.engine.preparation import ImageTask
 from vtok.errors import InputError
 from vtok.io.sources import SourceItem, open_source
+from vtok.pipelines.input_record import inputs_digest
 from vtok.shards.keys import sample_key
 
 
@@ -28,29 +28,29 @@ class Inputs:
     items: Sequence[SourceItem]
     sha256: str
 
-    def tasks(self, positions: range) -> Iterator[ImageTask]:
+    def tasks(self, positions: Iterable[int]) -> Iterator[ImageTask]:
         """Yield what is to be prepared at these positions; keys of WebDataset inputs are kept."""
         for index in positions:
             item = self.items[index]
             yield ImageTask(index=index, key=item.key or sample_key(index), item=item)
 
 
-def list_inputs(text: str, limit: int | None = None) -> Inputs:
+def list_inputs(
+    text: str, limit: int | None = None, *, also: frozenset[str] = frozenset()
+) -> Inputs:
     """Return the list of the images that a text names.
 
     Args:
         text: A path, a URL, or `-` for a list on standard input.
         limit: Only the first so many; None for all.
+        also: Extensions that are taken for images beside those that always are.
 
     Raises:
         InputError: there is no such thing, or it holds no images.
         ShardError: it is a damaged archive.
     """
-    source = open_source(text, stdin=sys.stdin.buffer if text == "-" else None)
+    source = open_source(text, stdin=sys.stdin.buffer if text == "-" else None, also=also)
     items = tuple(itertools.islice(source.list(), limit))
     if not items:
         raise InputError(f"no images in {text}")
-    digest = hashlib.sha256()
-    for item in items:
-        digest.update(item.digest_line() + b"\n")
-    return Inputs(items=items, sha256=digest.hexdigest())
+    return Inputs(items=items, sha256=inputs_digest(items))

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vtok.engine.times import StageTimes
+from vtok.errors import FinishedWithFailuresError
+from vtok.pipelines.roll_ups import FAILURES_NAME
 from vtok.records import Failure
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class RunReport:
         seconds: The time that it took, the model's loading included.
         failures: The failures of this call and of those before it, in order.
         times: Where the time went.
+        too_many: Why this is too many of them, in one line; None if it is not.
     """
 
     command: str
@@ -40,6 +43,19 @@ class RunReport:
     seconds: float
     failures: tuple[Failure, ...] = field(default=())
     times: StageTimes = field(default_factory=StageTimes)
+    too_many: str | None = None
+
+    def raise_if_too_many_failed(self) -> None:
+        """Require no more images to have failed than may.
+
+        Raises:
+            FinishedWithFailuresError: more have; everything else is written.
+        """
+        if self.too_many is not None:
+            raise FinishedWithFailuresError(
+                f"finished, but {self.too_many}; {self.output / FAILURES_NAME} lists all, and "
+                "--retry-failed tries them again"
+            )
 
     @property
     def images_per_second(self) -> float | None:
@@ -59,6 +75,7 @@ class RunReport:
             "failed": manifest.failed,
             "failures_by_reason": dict(manifest.failures_by_reason),
             "failures": [failure.to_json() for failure in self.failures],
+            "too_many_failures": self.too_many,
             "views": manifest.num_views,
             "tokens": manifest.num_tokens,
             "conversions": dict(manifest.conversions),

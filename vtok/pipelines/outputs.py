@@ -11,8 +11,14 @@ from pathlib import Path
 
 from vtok.errors import OutputError, UsageError
 from vtok.io.files import folder_lock, make_folder
+from vtok.pipelines.roll_ups import ROLL_UPS
 from vtok.shards.plan import MANIFEST_NAME, PLAN_NAME, RunPlan, begin_run
-from vtok.shards.resume import RunState, committed_shards, remove_leftovers
+from vtok.shards.resume import (
+    RunState,
+    committed_shards,
+    remove_leftovers,
+    without_failures,
+)
 
 _OURS = re.compile(r"shard-[0-9]{6}\.(?:tar|json)|" + re.escape(MANIFEST_NAME))
 
@@ -33,13 +39,16 @@ def check_output(folder: Path, text: str) -> None:
 
 
 @contextmanager
-def output_folder(folder: Path, plan: RunPlan, *, overwrite: bool) -> Iterator[RunState]:
+def output_folder(
+    folder: Path, plan: RunPlan, *, overwrite: bool, retry_failed: bool = False
+) -> Iterator[RunState]:
     """Hold an output folder for this plan; give what of it is done, all else removed.
 
     Args:
         folder: Made if it is not there.
         plan: What is to be done.
         overwrite: Remove another run's files, or this one's, and start over.
+        retry_failed: Remove the shards in which samples failed, to be made again.
 
     Raises:
         PlanMismatchError: the folder was begun with another plan.
@@ -54,6 +63,8 @@ def output_folder(folder: Path, plan: RunPlan, *, overwrite: bool) -> Iterator[R
             _remove_run(folder)
         begin_run(folder, plan)
         state = committed_shards(folder, plan)
+        if retry_failed:
+            state = without_failures(state)
         remove_leftovers(folder, state)
         yield state
 
@@ -71,7 +82,7 @@ def _refuse_strangers(folder: Path) -> None:
 def _remove_run(folder: Path) -> None:
     """Remove a run's files; the plan last, so that the folder stays known as vtok's."""
     remove_leftovers(folder, RunState({}, {}))
-    for name in (MANIFEST_NAME, PLAN_NAME):
+    for name in (MANIFEST_NAME, *ROLL_UPS, PLAN_NAME):
         try:
             (folder / name).unlink(missing_ok=True)
         except OSError as error:

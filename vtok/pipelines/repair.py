@@ -1,8 +1,8 @@
 """What is damaged in an output folder, removed, so that the next run makes exactly that again.
 
-In: a folder, its plan, and which shards are damaged. Out: the names of the files removed. Only
-files of vtok's own names are touched, and those of whole shards never. Knows nothing of how damage
-is found.
+In: a folder, and which of its shards and lists are damaged. Out: the names of the files removed.
+Only files of vtok's own names are touched, and those of whole shards never. Knows nothing of how
+damage is found.
 """
 
 import re
@@ -13,7 +13,7 @@ from vtok.errors import OutputError, UsageError
 from vtok.io.files import PARTIAL_SUFFIX, folder_lock, sync_folder
 from vtok.io.places import Place
 from vtok.pipelines.audit import ShardAudit
-from vtok.shards.plan import MANIFEST_NAME, RunPlan, commit_name, shard_name
+from vtok.shards.plan import MANIFEST_NAME, commit_name, shard_name
 
 _TAR = re.compile(r"shard-([0-9]{6})\.tar")
 
@@ -31,13 +31,15 @@ def find_leftovers(names: Iterable[str], found: Mapping[int, ShardAudit]) -> tup
 
 
 def repair(
-    folder: Place,
-    plan: RunPlan,
-    damaged: Sequence[int],
-    is_manifest_wrong: bool,
-    leftovers: Collection[str],
+    folder: Place, damaged: Sequence[int], spoiled: Sequence[str], leftovers: Collection[str]
 ) -> tuple[str, ...]:
     """Remove damaged shards with their records, what speaks of them, and leftovers.
+
+    Args:
+        folder: Of the run.
+        damaged: Numbers of shards.
+        spoiled: Names of the manifest and of lists that do not say what the records say.
+        leftovers: Names of files that an interrupted run left.
 
     The manifest goes first, a commit record before its tar: no moment shows one without the other.
 
@@ -48,9 +50,8 @@ def repair(
     if not isinstance(folder, Path):
         raise UsageError(f"{folder}: --repair is for local folders: remove the objects by hand")
     doomed = [name for shard in damaged for name in (commit_name(shard), shard_name(shard))]
-    if damaged or is_manifest_wrong:
-        doomed.insert(0, MANIFEST_NAME)
-    doomed += leftovers
+    first = [MANIFEST_NAME] if damaged and MANIFEST_NAME not in spoiled else []
+    doomed = [*first, *spoiled, *doomed, *leftovers]
     removed = []
     with folder_lock(folder):
         for name in doomed:

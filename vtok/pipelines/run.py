@@ -15,8 +15,11 @@ import vtok
 from vtok.engine.preparation import Prepares
 from vtok.engine.times import StageTimes
 from vtok.executors.local import run_here
+from vtok.pipelines.changed_inputs import naming_changed_inputs
 from vtok.pipelines.config import RunConfig
+from vtok.pipelines.failure_list import listing_failures
 from vtok.pipelines.failures import FailureBudget
+from vtok.pipelines.input_record import record_inputs, recorded_digest
 from vtok.pipelines.inputs import list_inputs
 from vtok.pipelines.outcome import RunReport
 from vtok.pipelines.outputs import check_output, output_folder
@@ -62,14 +65,16 @@ def run_shards(recipe: Recipe, config: RunConfig, progress: Progress | None = No
     Raises:
         InputError: there is nothing to read.
         PlanMismatchError: the folder was begun with another plan.
-        TooManyFailuresError: more images failed than may.
+        TooManyFailuresError: more images failed than may, and the run was ended; of a run that
+            came to its end the report says so.
         OutputError: the folder cannot be written, or another run holds it.
     """
     progress = progress or Silence()
     began = time.monotonic()
     times = StageTimes()
     check_output(config.output, config.input)
-    inputs = list_inputs(config.input, config.limit)
+    inputs = list_inputs(config.input, config.limit, also=config.limits.extensions())
+    limits = config.limits.to_json()
     plan = RunPlan(
         command=recipe.command,
         inputs_sha256=inputs.sha256,
@@ -78,6 +83,7 @@ def run_shards(recipe: Recipe, config: RunConfig, progress: Progress | None = No
         configuration={
             **recipe.configuration,
             "layout": recipe.layout,
+            **({"limits": limits} if limits else {}),
             **({"feature_dtype": recipe.feature_dtype} if recipe.feature_dtype else {}),
         },
         model=recipe.model,
@@ -99,9 +105,17 @@ def run_shards(recipe: Recipe, config: RunConfig, progress: Progress | None = No
         inputs=inputs,
         preparation=recipe.preparation,
         num_workers=config.workers,
+        limits=config.limits,
         open_maker=recipe.open_maker,
     )
-    with output_folder(config.output, plan, overwrite=config.overwrite) as state:
+    with (
+        naming_changed_inputs(config.output, inputs),
+        output_folder(
+            config.output, plan, overwrite=config.overwrite, retry_failed=config.retry_failed
+        ) as state,
+    ):
+        if recorded_digest(config.output) != inputs.sha256:
+            record_inputs(config.output, inputs.items)
         for reason in state.distrusted.values():
             progress.note(f"made again: {reason}")
         budget = FailureBudget(config.on_error, config.max_failure_rate)
@@ -110,11 +124,12 @@ def run_shards(recipe: Recipe, config: RunConfig, progress: Progress | None = No
         missing = [shard for shard in range(plan.num_shards) if shard not in state.committed]
         num_images = sum(len(plan.shard_range(shard)) for shard in missing)
         commits = list(state.committed.values())
-        if missing:
-            progress.begin(num_shards=len(missing), num_images=num_images)
-            commits += run_here(lambda: job.open(budget, progress, times), missing)
+        with listing_failures(config.output, commits, progress) as heard:
+            if missing:
+                progress.begin(num_shards=len(missing), num_images=num_images)
+                for commit in run_here(lambda: job.open(budget, heard, times), missing):
+                    commits.append(commit)
         manifest = finish_run(config.output, plan, commits)
-    budget.finish()
     ordered = sorted(commits, key=lambda commit: commit.shard)
     return RunReport(
         command=recipe.command,
@@ -124,6 +139,7 @@ def run_shards(recipe: Recipe, config: RunConfig, progress: Progress | None = No
         num_images=num_images,
         seconds=time.monotonic() - began,
         times=times,
+        too_many=budget.verdict(),
         failures=tuple(failure for commit in ordered for failure in commit.failures),
     )
 
@@ -135,6 +151,6 @@ def versions(libraries: tuple[str, ...]) -> dict[str, str]:
 
 def _recount(commit: CommitRecord, budget: FailureBudget) -> None:
     """Count what an earlier call did, as if it had just happened."""
-    budget.succeeded(commit.planned - commit.failed)
+    budget.succeeded(commit.written)
     for failure in commit.failures:
         budget.failed(failure)

@@ -19,6 +19,7 @@ from vtok.engine.times import StageTimes
 from vtok.errors import SampleError, ShardError
 from vtok.pipelines.failures import FailureBudget
 from vtok.pipelines.inputs import Inputs
+from vtok.pipelines.limits import LimitConfig
 from vtok.pipelines.progress import Progress
 from vtok.pipelines.shard_thread import ShardThread
 from vtok.records import Failure
@@ -51,6 +52,7 @@ class ShardJob:
         inputs: The images.
         preparation: What the decode workers do with an image.
         num_workers: Of them; None for one a core. Never more than images.
+        limits: What one image may take of time and memory there.
         open_maker: Makes samples of what they prepare, and fills in times; called once, when there
             is work.
     """
@@ -61,6 +63,7 @@ class ShardJob:
     inputs: Inputs
     preparation: Prepares
     num_workers: int | None
+    limits: LimitConfig
     open_maker: Callable[[StageTimes], MakesSamples]
 
     @contextmanager
@@ -72,7 +75,13 @@ class ShardJob:
         # Workers start at once: more of them than images would only cost memory.
         num_workers = min(wanted, self.plan.num_samples)
         with (
-            DecodePool(self.preparation, num_workers=num_workers, times=times) as pool,
+            DecodePool(
+                self.preparation,
+                num_workers=num_workers,
+                timeout_s=self.limits.decode_timeout,
+                memory_limit_bytes=self.limits.decode_memory,
+                times=times,
+            ) as pool,
             closing(self.open_maker(times)) as maker,
         ):
             yield ShardWorker(self, pool, maker, budget, progress, times)
@@ -116,12 +125,16 @@ class ShardWorker:
         tasks = itertools.chain.from_iterable(map(self._job.inputs.tasks, ranges))
         outcomes = self._pool.map(tasks)
         with ShardThread[_Event](self._make, self._times) as thread:
-            for shard, positions in zip(shards, ranges, strict=True):
-                thread.begin(shard)
-                for made in self._maker.samples(itertools.islice(outcomes, len(positions))):
-                    thread.put(made)
-                    yield from self._told(thread.heard())
-                thread.end()
+            try:
+                for shard, positions in zip(shards, ranges, strict=True):
+                    thread.begin(shard)
+                    for made in self._maker.samples(itertools.islice(outcomes, len(positions))):
+                        thread.put(made)
+                        yield from self._told(thread.heard())
+                    thread.end()
+            except Exception:
+                yield from self._told(thread.heard())  # what ended it is among what it has told
+                raise
             yield from self._told(thread.finish())
 
     def _told(self, events: Iterable[_Event]) -> Iterator[CommitRecord]:

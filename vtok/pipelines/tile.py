@@ -40,7 +40,10 @@ def tile(config: TileConfig, progress: Progress | None = None) -> RunReport:
             "image": {"format": codec.format, "quality": codec.quality},
         },
         preparation=TilePreparation(
-            preparation=Preparation(scheme=scheme, with_sidecars=True), codec=codec
+            preparation=Preparation(
+                scheme=scheme, with_sidecars=True, limits=config.run.limits.for_decoding()
+            ),
+            codec=codec,
         ),
         open_maker=lambda _: TileMaker(codec),
         libraries=("pillow", "numpy"),

@@ -18,9 +18,12 @@ from vtok.engine.decoding import default_num_workers
 from vtok.errors import InputError, ManifestError, ShardError, UnfinishedError, UsageError
 from vtok.io.places import Place, is_folder, names_in, place_of
 from vtok.pipelines.audit import AuditTask, ShardAudit, audit_shard
+from vtok.pipelines.failure_list import are_listed
+from vtok.pipelines.input_record import recorded_digest
 from vtok.pipelines.outcome import Comparison
 from vtok.pipelines.progress import Progress, Silence
 from vtok.pipelines.repair import find_leftovers, repair
+from vtok.pipelines.roll_ups import FAILURES_NAME, INPUTS_NAME
 from vtok.shards.commit import CommitRecord, read_commit
 from vtok.shards.manifest import read_manifest, roll_up
 from vtok.shards.plan import MANIFEST_NAME, RunPlan, commit_name, read_plan, shard_name
@@ -245,18 +248,21 @@ def _verify_folder(
     found |= dict(zip(commits, audits, strict=True))
     shards = tuple(found[shard] for shard in range(plan.num_shards))
     is_finished, problem = _check_manifest(folder, plan, commits)
+    wrong = _wrong_lists(folder, plan, commits) if is_finished else ()
+    problems = [problem, *(f"{name} does not say what the records say" for name in wrong)]
     report = VerifyReport(
         path=config.path,
         planned=plan.num_samples,
         shards=shards,
-        problems=(problem,) if problem else (),
+        problems=tuple(filter(None, problems)),
         leftovers=find_leftovers(names, found),
         is_finished=is_finished,
     )
     report = _with_quality(report, plan, tasks, config)
     if config.repair:
         broken = [shard for shard, audit in found.items() if audit.state == "damaged"]
-        removed = repair(folder, plan, broken, bool(problem), report.leftovers)
+        spoiled = [MANIFEST_NAME, *wrong] if any(problems) else []
+        removed = repair(folder, broken, spoiled, report.leftovers)
         report = replace(report, removed=removed)
     return report
 
@@ -276,6 +282,16 @@ def _check_manifest(
     except ManifestError as error:
         return True, str(error)
     return True, ""
+
+
+def _wrong_lists(folder: Place, plan: RunPlan, commits: dict[int, CommitRecord]) -> tuple[str, ...]:
+    """Return the names of the lists beside the manifest that do not say what the records say."""
+    wrong = []
+    if len(commits) == plan.num_shards and not are_listed(folder, commits.values()):
+        wrong.append(FAILURES_NAME)
+    if recorded_digest(folder) != plan.inputs_sha256:
+        wrong.append(INPUTS_NAME)
+    return tuple(wrong)
 
 
 def _audit(

@@ -53,6 +53,12 @@ def committed_shards(folder: Place, plan: RunPlan, *, verify: bool = False) -> R
     return RunState(committed, distrusted)
 
 
+def without_failures(state: RunState) -> RunState:
+    """Return the state in which shards with samples that failed do not count."""
+    kept = {shard: commit for shard, commit in state.committed.items() if not commit.failures}
+    return RunState(kept, state.distrusted)
+
+
 def check_tar(folder: Place, commit: CommitRecord, *, verify: bool) -> None:
     """Require a commit's tar to be there with the length, and the digest, that it says.
 

@@ -101,6 +101,11 @@ class StrictObject:
                 raise self._wrong(f"{name}.{key}", "a count", item)
         return value
 
+    def optional_children(self, name: str) -> "Iterator[StrictObject]":
+        """Yield the objects of a list as strict objects; none where the field is missing."""
+        if name in self._left:
+            yield from self.children(name)
+
     def integers(self, name: str) -> tuple[int, ...]:
         """Return a list of integers, none negative."""
         value = self._list(name)

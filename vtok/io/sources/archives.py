@@ -144,7 +144,7 @@ class ArchiveSource(Source):
 
     def _sample(self, archive: Archive, key: str, group: dict[str, Member]) -> Iterator[SourceItem]:
         for name, member in group.items():
-            if key and has_image_extension(name):
+            if key and has_image_extension(name, self.also):
                 others = tuple(each for each in group.values() if each is not member)
                 yield ArchiveItem(archive, key, member, others)
                 return

@@ -175,7 +175,7 @@ class FolderSource(Source):
                         names.append(entry.name + b"/")
                     elif _is_special(entry):
                         self.ignored[_SPECIAL] += 1
-                    elif has_image_extension(text):
+                    elif has_image_extension(text, self.also):
                         names.append(entry.name)
                     elif extension(text)[1:] in SIDECAR_EXTENSIONS:
                         stem = os.path.splitext(entry.name)[0]

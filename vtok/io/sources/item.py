@@ -82,11 +82,13 @@ class Source(ABC):
     Attributes:
         name: What the user typed.
         ignored: Files passed over, counted by extension; complete once `list` has ended.
+        also: Extensions that are taken for images beside `IMAGE_EXTENSIONS`.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.ignored: Counter[str] = Counter()
+        self.also: frozenset[str] = frozenset()
 
     @abstractmethod
     def list(self) -> Iterator[SourceItem]:
@@ -98,9 +100,10 @@ class Source(ABC):
         """
 
 
-def has_image_extension(name: str) -> bool:
-    """Tell whether a file's name ends as images' names do, in any case."""
-    return extension(name) in IMAGE_EXTENSIONS
+def has_image_extension(name: str, also: frozenset[str] = frozenset()) -> bool:
+    """Tell whether a file's name ends as images' names do, or as these do, in any case."""
+    ending = extension(name)
+    return ending in IMAGE_EXTENSIONS or ending in also
 
 
 def extension(name: str) -> str:

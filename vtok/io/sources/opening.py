@@ -19,17 +19,26 @@ _KINDS = (
 )
 
 
-def open_source(text: str, *, stdin: BinaryIO | None = None) -> Source:
+def open_source(
+    text: str, *, stdin: BinaryIO | None = None, also: frozenset[str] = frozenset()
+) -> Source:
     """Return the source that a text names; nothing is listed yet.
 
     Args:
         text: An image, a folder, a tar or `name-{000..099}.tar`, a parquet file, a `.txt`, `.csv`
             or `.jsonl` list, a URL of any of these, or `-` for a list on standard input.
         stdin: Standard input, needed for `-` alone.
+        also: Extensions that are taken for images beside those that always are.
 
     Raises:
         InputError: there is no such thing, or it is of no kind that is taken.
     """
+    source = _open(text, stdin, also)
+    source.also = also
+    return source
+
+
+def _open(text: str, stdin: BinaryIO | None, also: frozenset[str]) -> Source:
     if text == "-":
         if stdin is None:
             raise InputError("a list on standard input was asked for, and there is none")
@@ -41,15 +50,15 @@ def open_source(text: str, *, stdin: BinaryIO | None = None) -> Source:
         by_kind = _by_extension(text, kind)
         if by_kind is not None:
             return by_kind
-        if kind in IMAGE_EXTENSIONS:
+        if kind in IMAGE_EXTENSIONS | also:
             return UrlSource(text)
         if is_folder(text):
             return UrlFolderSource(text)
         raise InputError(f"{text} is of no kind that is read: name {_KINDS}")
-    return _open_local(text, kind)
+    return _open_local(text, kind, also)
 
 
-def _open_local(text: str, kind: str) -> Source:
+def _open_local(text: str, kind: str, also: frozenset[str]) -> Source:
     try:
         mode = os.stat(text).st_mode
     except (OSError, ValueError) as error:
@@ -67,7 +76,7 @@ def _open_local(text: str, kind: str) -> Source:
     by_kind = _by_extension(text, kind)
     if by_kind is not None:
         return by_kind
-    if kind not in IMAGE_EXTENSIONS:
+    if kind not in IMAGE_EXTENSIONS | also:
         raise InputError(f"{text} is of no kind that is read: name {_KINDS}")
     return FileSource(text)
 

@@ -69,7 +69,7 @@ class UrlFolderSource(Source):
         self.ignored.clear()
         num_items = 0
         for each in list_folder(self.name):
-            if has_image_extension(each.url):
+            if has_image_extension(each.url, self.also):
                 num_items += 1
                 yield UrlItem(each.url, each.num_bytes)
             else:

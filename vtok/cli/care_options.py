@@ -1,0 +1,56 @@
+"""Flags of long jobs: failures that are tried again, and what an image may ask for.
+
+Knows no command; a default stands where the flag is used.
+"""
+
+from typing import Annotated
+
+import typer
+
+RetryFailed = Annotated[
+    bool,
+    typer.Option(
+        "--retry-failed",
+        help="Make the shards again in which images failed; the inputs must be as they were.",
+    ),
+]
+MaxImagePixels = Annotated[
+    int,
+    typer.Option(
+        "--max-image-pixels", metavar="N", help="Images with more pixels fail, not decoded."
+    ),
+]
+MaxImageSide = Annotated[
+    int, typer.Option("--max-image-side", metavar="PX", help="Images with a longer side fail.")
+]
+MaxAspect = Annotated[
+    float,
+    typer.Option("--max-aspect", metavar="RATIO", help="Images more slender than this fail."),
+]
+MaxFileBytes = Annotated[
+    int,
+    typer.Option("--max-file-bytes", metavar="N", help="Longer files fail, not read to the end."),
+]
+MaxScans = Annotated[
+    int,
+    typer.Option("--max-scans", metavar="N", help="Progressive JPEGs of more passes fail."),
+]
+AllowFormat = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-format",
+        metavar="NAME",
+        help="Take images of this format too, by Pillow's name (JPEG2000, ICO, ...); again for "
+        "another.",
+    ),
+]
+DecodeTimeout = Annotated[
+    float,
+    typer.Option("--decode-timeout", metavar="S", help="Seconds for one image, then it fails."),
+]
+DecodeMemory = Annotated[
+    int,
+    typer.Option(
+        "--decode-memory", metavar="BYTES", help="Address space of each process that decodes."
+    ),
+]

@@ -1,0 +1,39 @@
+"""What an image may ask of the machine, and which formats are taken: numbers and names only.
+
+Imports no decoder, so that a command line can show the defaults. `vtok.io.images` enforces them.
+"""
+
+from dataclasses import dataclass
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeLimits:
+    """What an image may ask of the machine.
+
+    The defaults keep one decode under about 1 GB: Pillow holds a pixel in 4 bytes, twice at worst.
+
+    Attributes:
+        max_pixels: Height times width.
+        max_side_px: The longer side.
+        max_aspect: Longer side over shorter side; a 1 x 10000 strip resized by its short side
+            would become gigabytes.
+        max_file_bytes: Length of the encoded image.
+        max_scans: Passes of a progressive JPEG; cameras and encoders write about ten.
+        formats: Names of the formats to take; Pillow's names beyond `FORMATS` may be added.
+    """
+
+    max_pixels: int = 89_478_485
+    max_side_px: int = 65_535
+    max_aspect: float = 200.0
+    max_file_bytes: int = 256 << 20
+    max_scans: int = 100
+    formats: tuple[str, ...] = FORMATS
+
+    def __post_init__(self) -> None:
+        for name in ("max_pixels", "max_side_px", "max_file_bytes", "max_scans"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not self.max_aspect >= 1:
+            raise ValueError(f"max_aspect must be at least 1, not {self.max_aspect}")

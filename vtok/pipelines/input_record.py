@@ -1,0 +1,141 @@
+"""The list of a run's inputs, kept beside its plan, so that a changed input can be named.
+
+In: items as they are listed now, or the record of an earlier call. Out: `inputs.jsonl.gz`, one line
+an image: source, length, time of last change, and a digest of whatever else identifies it (where it
+lies in an archive, what lies beside it). The digest of these lines is the one in the plan. Knows
+nothing of plans.
+"""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+from vtok.io.files import atomic_writer
+from vtok.io.places import Place, open_place
+from vtok.io.sources import SourceItem
+from vtok.pipelines.roll_ups import INPUTS_NAME
+
+MAX_NAMED = 5
+"""So many inputs of each kind of difference are named; the others are counted."""
+
+
+class InputLine(NamedTuple):
+    """What identifies one input.
+
+    Attributes:
+        source: As it stands in the sample's metadata.
+        num_bytes: Its length; -1 where it is not known.
+        mtime_ns: When it was last changed; 0 where that is not known.
+        rest: Short digest of all else that identifies it.
+    """
+
+    source: str
+    num_bytes: int
+    mtime_ns: int
+    rest: str
+
+    @classmethod
+    def of(cls, item: SourceItem) -> "InputLine":
+        """Return the line of an item."""
+        rest = hashlib.sha256(item.digest_line()).hexdigest()[:16]
+        return cls(item.source, item.size_bytes, item.mtime_ns, rest)
+
+    def encode(self) -> bytes:
+        """Return the line, its end included."""
+        return json.dumps(self, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+
+
+def inputs_digest(items: Iterable[SourceItem]) -> str:
+    """Return the digest of all lines, in hexadecimal."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(InputLine.of(item).encode())
+    return digest.hexdigest()
+
+
+def record_inputs(folder: Path, items: Iterable[SourceItem]) -> None:
+    """Write the record; the same items give the same bytes.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with (
+        atomic_writer(folder / INPUTS_NAME) as target,
+        gzip.GzipFile(filename="", mode="wb", fileobj=cast(BinaryIO, target), mtime=0) as file,
+    ):
+        for item in items:
+            file.write(InputLine.of(item).encode())
+
+
+def recorded_digest(folder: Place) -> str | None:
+    """Return the digest of the lines of a record, None if it is missing or damaged."""
+    digest = hashlib.sha256()
+    try:
+        with open_place(folder / INPUTS_NAME) as raw, gzip.open(raw) as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except (OSError, EOFError):
+        return None
+    return digest.hexdigest()
+
+
+def recorded_inputs(folder: Place) -> Iterator[InputLine]:
+    """Yield the lines of a record, up to where it is missing or damaged."""
+    with (
+        suppress(OSError, EOFError, ValueError, TypeError),
+        open_place(folder / INPUTS_NAME) as raw,
+        gzip.open(raw) as file,
+    ):
+        for line in file:
+            yield InputLine(*json.loads(line))
+
+
+def describe_change(before: Iterable[InputLine], now: Sequence[InputLine]) -> str:
+    """Return in one line how two lists of inputs differ; empty if nothing can be said.
+
+    Args:
+        before: The recorded ones.
+        now: Those that are there.
+    """
+    old = {line.source: line for line in before}
+    if not old:
+        return ""
+    new = {line.source: line for line in now}
+    changed = [_change(old[name], line) for name, line in new.items() if _differs(old, line)]
+    added = [name for name in new if name not in old]
+    gone = [name for name in old if name not in new]
+    parts = [
+        _listed(len(names), what, names)
+        for what, names in (("changed", changed), ("new", added), ("gone", gone))
+        if names
+    ]
+    return "; ".join(parts) or ("they come in another order" if list(old) != list(new) else "")
+
+
+def _differs(old: dict[str, InputLine], line: InputLine) -> bool:
+    return line.source in old and old[line.source] != line
+
+
+def _change(before: InputLine, now: InputLine) -> str:
+    """Return what changed of one input, the most telling fact alone."""
+    if before.num_bytes != now.num_bytes:
+        return f"{now.source}: {before.num_bytes} → {now.num_bytes} bytes"
+    if before.mtime_ns != now.mtime_ns:
+        return f"{now.source}: modified {_time(before.mtime_ns)} → {_time(now.mtime_ns)}"
+    return f"{now.source}: what goes with it"
+
+
+def _time(mtime_ns: int) -> str:
+    seconds, nanoseconds = divmod(mtime_ns, 10**9)
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"
+
+
+def _listed(count: int, what: str, names: Sequence[str]) -> str:
+    more = f", and {count - MAX_NAMED} more" if count > MAX_NAMED else ""
+    return f"{count} {what} ({', '.join(names[:MAX_NAMED])}{more})"
