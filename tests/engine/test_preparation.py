@@ -82,7 +82,7 @@ def test_a_size_that_the_scheme_cannot_cut_fails_in_planning() -> None:
 
 
 def test_memory_that_rendering_lacks_is_the_images_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    def short_of_memory(*_: object) -> None:
+    def short_of_memory(*_: object, **options: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr("vtok.engine.preparation.render", short_of_memory)

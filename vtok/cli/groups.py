@@ -152,6 +152,7 @@ class RunFlags:
 
     shard_size: options.ShardSize = DEFAULT_SHARD_SIZE
     workers: options.Workers = None
+    decoding: options.Decoding = options.DecodingChoice.EXACT
     limit: options.Limit = None
     overwrite: options.Overwrite = False
     on_error: options.OnError = options.OnErrorChoice.SKIP
@@ -174,6 +175,7 @@ class RunFlags:
             limit=self.limit,
             shard_size=self.shard_size,
             workers=self.workers,
+            decoding=self.decoding.value,
             overwrite=self.overwrite,
             on_error=self.on_error.value,
             max_failure_rate=self.max_failure_rate,

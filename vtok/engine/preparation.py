@@ -9,23 +9,23 @@ Dimension letters: H W pixels.
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from vtok.errors import ImageTooLargeError, SampleError
 from vtok.io.colour import WHITE, Colour
 from vtok.io.headers import sniff
-from vtok.io.images import DecodeLimits, check_file_bytes, decode
+from vtok.io.images import REDUCTIONS, DecodedImage, DecodeLimits, check_file_bytes, decode
 from vtok.io.sources.item import SourceItem
 from vtok.records import Failure, Size, Stage
 from vtok.resolution.plan import Plan
-from vtok.resolution.render import render
+from vtok.resolution.render import reduction_for, render
 from vtok.resolution.scheme import Scheme
 
 Pixels = npt.NDArray[np.uint8]
+Decoding = Literal["exact", "scaled"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +114,15 @@ class Preparation:
         limits: What an image may ask of the machine.
         background: What shows through transparent pixels.
         with_sidecars: Read what lies beside each image too.
+        decoding: `exact` decodes every pixel; `scaled` lets a JPEG decoder leave out what the
+            scheme's first resize would not keep (`vtok.resolution.render.reduction_for`).
     """
 
     scheme: Scheme
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     background: Colour = WHITE
     with_sidecars: bool = False
+    decoding: Decoding = "exact"
 
     def prepare(self, task: ImageTask) -> Outcome:
         """Return the views of an image, or the typed failure of exactly this image.
@@ -133,10 +136,11 @@ class Preparation:
             check_file_bytes(len(data), self.limits)
             sidecars = task.item.read_sidecars() if self.with_sidecars else {}
             stage = "decode"
-            picture = decode(data, self.limits, background=self.background)
+            choose = self._reduction if self.decoding == "scaled" else None
+            picture = decode(data, self.limits, background=self.background, choose_reduction=choose)
             stage = "plan"
             plan = self.scheme.plan(picture.size)
-            views = _render(plan, picture.image)
+            views = _render(plan, picture)
         except SampleError as error:
             return task.failure(stage, error.reason, str(error))
         facts = ImageFacts(
@@ -149,11 +153,17 @@ class Preparation:
         )
         return Prepared(task=task, facts=facts, views=views)
 
+    def _reduction(self, size: Size) -> int:
+        try:
+            return reduction_for(self.scheme.plan(size), REDUCTIONS)
+        except SampleError:
+            return 1  # said once the image is known to be whole
 
-def _render(plan: Plan, image: Image.Image) -> tuple[Pixels, ...]:
+
+def _render(plan: Plan, picture: DecodedImage) -> tuple[Pixels, ...]:
     """Render, with running out of memory as what it is: an image that asks for too much."""
     try:
-        return tuple(render(plan, image))
+        return tuple(render(plan, picture.image, reduction=picture.reduction))
     except MemoryError as error:
         raise ImageTooLargeError(
             f"its {plan.num_views} views need more memory than there is"

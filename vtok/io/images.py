@@ -6,15 +6,18 @@ process, since a decoder may still be slow, or crash (`vtok.engine.decoding`). N
 torch, follows a path inside a file, or tolerates a truncated image.
 
 Conversion codes: `first-frame` (of an animation or a multi-page file), `orientation-N` (EXIF
-orientation N applied), and those of `vtok.io.colour`.
+orientation N applied), `reduced-N` (every N x N pixels of a JPEG decoded as one), and those of
+`vtok.io.colour`.
 """
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from PIL import Image
 
 from vtok.errors import CorruptImageError, ImageTooLargeError
+from vtok.io import turbo
 from vtok.io.colour import WHITE, Colour, to_srgb
 from vtok.io.foreign import decoder_errors, open_image
 from vtok.io.headers import ImageHeader, read_header, sniff
@@ -34,6 +37,11 @@ __all__ = [
     "sniff",
 ]
 
+REDUCTIONS = (8, 4, 2)
+"""What a JPEG decoder can leave out exactly: 8 frequencies a side, halved."""
+
+ChooseReduction = Callable[[Size], int]
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -51,17 +59,24 @@ class DecodedImage:
 
     Attributes:
         image: Mode RGB, 8-bit sRGB.
-        size: Its height and width.
+        size: Height and width of the upright picture that is stored.
         conversions: Codes of everything that was done to the stored pixels, in order.
+        reduction: How many stored pixels a side became one of `image`; 1 but where it was asked
+            for. The last of a row or column may stand for fewer.
     """
 
     image: Image.Image
     size: Size
     conversions: tuple[str, ...]
+    reduction: int = 1
 
 
 def decode(
-    data: bytes, limits: DecodeLimits | None = None, *, background: Colour = WHITE
+    data: bytes,
+    limits: DecodeLimits | None = None,
+    *,
+    background: Colour = WHITE,
+    choose_reduction: ChooseReduction | None = None,
 ) -> DecodedImage:
     """Decode the first picture of an encoded image, upright, in 8-bit sRGB.
 
@@ -69,6 +84,8 @@ def decode(
         data: The encoded image.
         limits: What it may ask for; the defaults if None.
         background: What shows through transparent pixels.
+        choose_reduction: Size of the upright image → by how much a JPEG may be reduced while it is
+            decoded; None decodes every pixel.
 
     Raises:
         UnknownFormatError: it is no image, or of a format that is not allowed.
@@ -84,22 +101,55 @@ def decode(
     with open_image(io.BytesIO(data), (header.format,), max_pixels=limits.max_pixels) as stored:
         _check_agreement(stored, header)
         done = ["first-frame"] if header.num_frames > 1 else []
-        stored.load()
-        picture: Image.Image = stored
+        reduction = _reduce(stored, header, choose_reduction)
+        picture = _pixels(data, stored, header, reduction)
+        if reduction > 1:
+            done.append(f"reduced-{reduction}")
         if header.orientation != 1:
             done.append(f"orientation-{header.orientation}")
             if header.format != "TIFF":  # Pillow turns a TIFF while it loads
-                info = stored.info
-                picture = stored.transpose(_TURNS[header.orientation])
-                picture.info = info
+                picture = picture.transpose(_TURNS[header.orientation])
+                picture.info = stored.info
         with decoder_errors(header.format):
             picture, codes = to_srgb(
                 picture, background=background, is_deep=header.mode.endswith(";16")
             )
     size = Size(height=picture.height, width=picture.width)
-    if size != header.size:
+    if size != _reduced(header.size, reduction):
         raise CorruptImageError(f"{header.format}: says {header.size} and decodes to {size}")
-    return DecodedImage(image=picture, size=size, conversions=(*done, *codes))
+    return DecodedImage(
+        image=picture, size=header.size, conversions=(*done, *codes), reduction=reduction
+    )
+
+
+def _reduce(stored: Image.Image, header: ImageHeader, choose: ChooseReduction | None) -> int:
+    """Make the decoder leave out pixels, if that may be; return how many become one a side."""
+    if choose is None or header.format != "JPEG":
+        return 1
+    reduction = choose(header.size)
+    upright = header.size
+    is_whole = upright.height % reduction == 0 and upright.width % reduction == 0
+    if header.orientation != 1 and not is_whole:
+        return 1  # a turn would bring the part of a pixel at the right or lower edge elsewhere
+    if reduction > 1:
+        stored.draft(None, (stored.width // reduction, stored.height // reduction))
+    return reduction
+
+
+def _pixels(data: bytes, stored: Image.Image, header: ImageHeader, reduction: int) -> Image.Image:
+    """Return the stored pixels, by whoever has them first, with Pillow's notes on them."""
+    if header.format == "JPEG" and stored.mode == "RGB" and reduction == 1:
+        picture = turbo.decode_rgb(data)
+        if picture is not None:
+            picture.info = stored.info
+            return picture
+    stored.load()
+    return stored
+
+
+def _reduced(size: Size, reduction: int) -> Size:
+    """Return the size of a picture of which so many pixels a side became one, edges kept."""
+    return Size(height=-(-size.height // reduction), width=-(-size.width // reduction))
 
 
 def check_file_bytes(num_bytes: int, limits: DecodeLimits) -> None:

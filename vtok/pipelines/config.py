@@ -15,6 +15,7 @@ from vtok.resolution.options import SchemeOptions
 
 StoredLayout = Literal["sample", "block"]
 OnError = Literal["skip", "fail"]
+Decoding = Literal["exact", "scaled"]
 ImageFormatName = Literal["png", "jpg", "webp"]
 OutputName = Literal["patches", "projected", "pooled", "cls"]
 StoredDtypeName = Literal["fp16", "bf16", "fp32"]
@@ -40,6 +41,8 @@ class RunConfig:
         shard_size: Samples a shard; the last has what is left.
         workers: Processes that decode; 0 for none but this one, where a decoder that hangs or
             crashes takes the run with it; None for one a core. Changes no byte.
+        decoding: `exact` decodes every pixel; `scaled` decodes large JPEGs reduced, where the
+            scheme would reduce them further anyhow. Part of the plan.
         overwrite: Start over if the folder holds another run, instead of refusing.
         on_error: `skip` records an image that fails and goes on, `fail` ends the run.
         max_failure_rate: Share of failed images, in [0, 1], above which the run ends, looked at
@@ -54,6 +57,7 @@ class RunConfig:
     limit: int | None = None
     shard_size: int = DEFAULT_SHARD_SIZE
     workers: int | None = None
+    decoding: Decoding = "exact"
     overwrite: bool = False
     on_error: OnError = "skip"
     max_failure_rate: float | None = None

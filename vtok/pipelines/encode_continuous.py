@@ -64,7 +64,10 @@ def encode_continuous(
             **_projector_record(request),
         },
         preparation=Preparation(
-            scheme=scheme, with_sidecars=True, limits=config.run.limits.for_decoding()
+            scheme=scheme,
+            with_sidecars=True,
+            limits=config.run.limits.for_decoding(),
+            decoding=config.run.decoding,
         ),
         open_maker=lambda times: FeatureMaker(model.load(), model.needs, placement, times),
         libraries=LIBRARIES,

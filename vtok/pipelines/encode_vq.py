@@ -40,7 +40,10 @@ def encode_vq(config: EncodeVqConfig, progress: Progress | None = None) -> RunRe
         kind="indices",
         configuration={"scheme": scheme_record(scheme), **placement.to_json()},
         preparation=Preparation(
-            scheme=scheme, with_sidecars=True, limits=config.run.limits.for_decoding()
+            scheme=scheme,
+            with_sidecars=True,
+            limits=config.run.limits.for_decoding(),
+            decoding=config.run.decoding,
         ),
         open_maker=lambda times: IndexMaker(model.load(), model.needs, placement, times),
         libraries=LIBRARIES,

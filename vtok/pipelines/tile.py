@@ -41,7 +41,10 @@ def tile(config: TileConfig, progress: Progress | None = None) -> RunReport:
         },
         preparation=TilePreparation(
             preparation=Preparation(
-                scheme=scheme, with_sidecars=True, limits=config.run.limits.for_decoding()
+                scheme=scheme,
+                with_sidecars=True,
+                limits=config.run.limits.for_decoding(),
+                decoding=config.run.decoding,
             ),
             codec=codec,
         ),
