@@ -14,7 +14,7 @@ from vtok.io import turbo
 from vtok.io.images import REDUCTIONS, decode
 from vtok.records import Size
 from vtok.resolution import SchemeOptions, resolve
-from vtok.resolution.render import reduction_for
+from vtok.resolution.rendering import reduction_for
 
 SQUASH = resolve("squash", SchemeOptions(tile_size_px=28, patch_px=4))
 

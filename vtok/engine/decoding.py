@@ -110,7 +110,7 @@ class DecodePool:
         """
         if self.num_workers == 0:
             for task in tasks:
-                with self.times.working("decode"):
+                with self.times.waiting("decode"), self.times.working("decode"):
                     outcome = self._preparation.prepare(task)
                 yield outcome
             return
@@ -180,7 +180,7 @@ class _Run:
             yield outcome
 
     def _next(self) -> Outcome | None:
-        with self._changed:
+        with self._pool.times.waiting("decode"), self._changed:
             self._changed.wait_for(
                 lambda: (
                     self._num_yielded in self._done

@@ -7,9 +7,7 @@ say) keeps its place. While one batch is computed the next is formed. This file 
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Generic, NamedTuple, TypeVar
 
 from vtok.engine.batching import Member, Shape, form_batches
@@ -61,7 +59,7 @@ class Loop(Generic[SubjectT]):
         """Yield every sample's results in the order of its arrays."""
         on_the_way: deque[tuple[tuple[Member, ...], Pending]] = deque()
         for batch in form_batches(self._admit(samples), self._batch_size):
-            with self._waiting():
+            with self._times.waiting("model"):
                 on_the_way.append((batch.members, self._lanes.submit(batch.arrays)))
             self._times.num_batches += 1
             self._times.num_views += len(batch.members)
@@ -73,28 +71,15 @@ class Loop(Generic[SubjectT]):
             yield from self._close()
         yield from self._close()
 
-    @contextmanager
-    def _waiting(self) -> Iterator[None]:
-        started = perf_counter()
-        yield
-        self._times.model_s += perf_counter() - started
-
     def _admit(
         self, samples: Iterable[tuple[SubjectT, Sequence[Array]]]
     ) -> Iterator[Sequence[Array]]:
-        iterator = iter(samples)
-        while True:
-            started = perf_counter()
-            sample = next(iterator, None)
-            self._times.input_s += perf_counter() - started
-            if sample is None:
-                return
-            subject, arrays = sample
+        for subject, arrays in samples:
             self._open.append(_Open(subject, [None] * len(arrays)))
             yield arrays
 
     def _bring_in(self, members: tuple[Member, ...], pending: Pending) -> None:
-        with self._waiting():
+        with self._times.waiting("model"):
             results = pending()
         for member, result in zip(members, results, strict=True):
             sample = self._open[member.sample - self._num_closed]

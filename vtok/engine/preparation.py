@@ -21,7 +21,7 @@ from vtok.io.images import REDUCTIONS, DecodedImage, DecodeLimits, check_file_by
 from vtok.io.sources.item import SourceItem
 from vtok.records import Failure, Size, Stage
 from vtok.resolution.plan import Plan
-from vtok.resolution.render import reduction_for, render
+from vtok.resolution.rendering import reduction_for, render
 from vtok.resolution.scheme import Scheme
 
 Pixels = npt.NDArray[np.uint8]
@@ -115,7 +115,7 @@ class Preparation:
         background: What shows through transparent pixels.
         with_sidecars: Read what lies beside each image too.
         decoding: `exact` decodes every pixel; `scaled` lets a JPEG decoder leave out what the
-            scheme's first resize would not keep (`vtok.resolution.render.reduction_for`).
+            scheme's first resize would not keep (`vtok.resolution.rendering.reduction_for`).
     """
 
     scheme: Scheme

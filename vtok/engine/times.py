@@ -96,6 +96,21 @@ class StageTimes:
         finally:
             self.worked(Span(stage, lane, started, monotonic()))
 
+    @contextmanager
+    def waiting(self, stage: StageName) -> Iterator[None]:
+        """Take note that the run's own thread waits for a stage as long as a block takes."""
+        started = monotonic()
+        try:
+            yield
+        finally:
+            seconds = monotonic() - started
+            if stage == "decode":
+                self.input_s += seconds
+            elif stage == "model":
+                self.model_s += seconds
+            else:
+                self.output_s += seconds
+
     def to_json(self) -> dict[str, Any]:
         """Return the sums in a JSON-ready dict; no bottleneck of a run that did nothing."""
         waited = self.input_s + self.model_s + self.output_s

@@ -97,9 +97,8 @@ class ShardThread(Generic[EventT]):
         with self._changed:
             self._is_finished = True
             self._changed.notify_all()
-        started = monotonic()
-        self._thread.join()
-        self._times.output_s += monotonic() - started
+        with self._times.waiting("write"):
+            self._thread.join()
         yield from self.heard()
         if self._error is not None:
             raise self._error
@@ -107,10 +106,8 @@ class ShardThread(Generic[EventT]):
     def _put(self, item: Sample | Failure | int | None) -> None:
         num_bytes = _num_bytes(item)
         with self._changed:
-            if not self._has_room():
-                started = monotonic()
+            with self._times.waiting("write"):
                 self._changed.wait_for(self._has_room)
-                self._times.output_s += monotonic() - started
             if self._error is not None:
                 raise self._error
             self._waiting.append(item)

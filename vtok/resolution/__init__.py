@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vtok.resolution.options import SchemeOptions
     from vtok.resolution.plan import Box, Canvas, Plan, Region, Run, Segment, View
-    from vtok.resolution.render import render, stitch
+    from vtok.resolution.rendering import render, stitch
     from vtok.resolution.scheme import Scheme
     from vtok.resolution.schemes import ROWS, find_row, resolve, scheme_names
 
@@ -44,10 +44,10 @@ _HOMES = {
     "Segment": "plan",
     "View": "plan",
     "find_row": "schemes",
-    "render": "render",
+    "render": "rendering",
     "resolve": "schemes",
     "scheme_names": "schemes",
-    "stitch": "render",
+    "stitch": "rendering",
 }
 
 
