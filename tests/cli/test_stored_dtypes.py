@@ -34,16 +34,17 @@ def test_every_dtype_holds_the_same_features(
 @pytest.fixture
 def spoil(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the features of the third image NaN, and those of the fifth large."""
-    real = runner.encode_features
+    real = runner.Runner.encode
 
-    def spoiled(*arguments: Any, **options: Any) -> Any:
-        for position, each in enumerate(real(*arguments, **options)):
+    def spoiled(self: runner.Runner, outcomes: Any) -> Any:
+        for position, each in enumerate(real(self, outcomes)):
+            assert isinstance(each, runner.EncodedSample)
             arrays = {name: array.copy() for name, array in each.arrays.items()}
             for array in arrays.values():
                 array[0, 1] = {2: np.nan, 4: -70000}.get(position, 0)
             yield replace(each, arrays=arrays)
 
-    monkeypatch.setattr("vtok.pipelines.encode_continuous.encode_features", spoiled)
+    monkeypatch.setattr(runner.Runner, "encode", spoiled)
 
 
 @pytest.mark.usefixtures("spoil")

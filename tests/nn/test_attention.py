@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vtok.nn.attention import CrossAttention, GatedCrossAttention, Packing, SelfAttention
+from vtok.nn.attention import CrossAttention, GatedCrossAttention, SelfAttention
+from vtok.nn.packing import Packing
 from vtok.nn.position import RotaryPosition2d
 from vtok.records import Grid
 

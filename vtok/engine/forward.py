@@ -8,6 +8,7 @@ Dimension letters: B batch, N tokens, D channels, H W pixels, h w latent grid.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from vtok.errors import DeviceError, NonFiniteError
 from vtok.models.base import Encoder, Tokenizer
 
 Array = npt.NDArray[Any]
+Inputs = Array | Sequence[Array]
+"""A stack of equally shaped arrays, or arrays of any shapes for a forward that packs them."""
 Result = Array | NonFiniteError
 
 
@@ -30,11 +33,14 @@ class Launched(NamedTuple):
         values: (B, ...) on the host, not to be read before `event`.
         is_finite: (B,) bool, likewise: whether each of the values means anything.
         event: Has passed once both are there; None where they are already.
+        lengths: Rows of the values that each result has, where they lie end to end; empty where
+            each result is one.
     """
 
     values: Tensor
     is_finite: Tensor
     event: torch.cuda.Event | None
+    lengths: tuple[int, ...] = ()
 
 
 class Forward(ABC):
@@ -57,7 +63,7 @@ class Forward(ABC):
         model.eval().to(device)
         self.device = device
         self.dtype = dtype
-        self._most: dict[tuple[int, ...], int] = {}
+        self._most: dict[Hashable, int] = {}
 
     @abstractmethod
     def compute(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,23 +78,23 @@ class Forward(ABC):
         return shape
 
     @torch.inference_mode()
-    def launch(self, arrays: Array) -> list[Launched | NonFiniteError]:
+    def launch(self, arrays: Inputs) -> list[Launched | NonFiniteError]:
         """Start computing; return one entry for each part that the batch was cut into.
 
         A batch that does not fit into the device's memory is halved, and so is every later one of
         its shape. What the model refuses as not finite is halved until the culprit is alone.
 
         Args:
-            arrays: (B, ...), contiguous.
+            arrays: (B, ...), contiguous; or as the forward packs them.
 
         Raises:
             DeviceError: not even one array fits.
         """
         parts: list[Launched | NonFiniteError] = []
-        todo = [arrays]
+        todo: list[Any] = [arrays]
         while todo:
             part = todo.pop()
-            most = self._most.get(part.shape[1:], len(part))
+            most = self._most.get(self.kind(part), len(part))
             if len(part) <= most:
                 outcome = self._try(part)
                 if outcome is not None and (isinstance(outcome, Launched) or len(part) == 1):
@@ -96,7 +102,7 @@ class Forward(ABC):
                     continue
                 most = len(part) // 2
                 if outcome is None:
-                    self._make_room(part.shape, most)
+                    self._make_room(part, most)
             todo += [part[most:], part[:most]]
         return parts
 
@@ -110,26 +116,39 @@ class Forward(ABC):
             if part.event is not None:
                 part.event.synchronize()
             values = part.values.float() if part.values.dtype == torch.bfloat16 else part.values
-            for value, is_finite in zip(values.numpy(), part.is_finite.tolist(), strict=True):
+            rows = torch.split(values, list(part.lengths)) if part.lengths else values
+            for value, is_finite in zip(rows, part.is_finite.tolist(), strict=True):
                 results.append(
-                    value if is_finite else NonFiniteError("the model's output is NaN or infinite")
+                    value.numpy()
+                    if is_finite
+                    else NonFiniteError("the model's output is NaN or infinite")
                 )
         return results
 
-    def _try(self, part: Array) -> Launched | NonFiniteError | None:
+    def kind(self, part: Any) -> Hashable:
+        """Return what batches have in common of which equally many fit into the memory."""
+        return part.shape[1:]  # type: ignore[no-any-return]
+
+    def start(self, part: Any) -> Launched:
+        """Send a batch to the device and have it computed."""
+        values, is_finite = self.compute(self.pinned(torch.from_numpy(part)))
+        return self.bring_home(values, is_finite)
+
+    def pinned(self, inputs: Tensor) -> Tensor:
+        """Return them where a GPU can fetch them by itself, if there is one."""
+        return inputs.pin_memory() if self.device.type == "cuda" else inputs
+
+    def _try(self, part: Any) -> Launched | NonFiniteError | None:
         """Return None where the device's memory is too short."""
-        inputs = torch.from_numpy(part)
         try:
-            if self.device.type == "cuda":
-                inputs = inputs.pin_memory()
-            values, is_finite = self.compute(inputs)
-            return self._bring_home(values, is_finite)
+            return self.start(part)
         except torch.OutOfMemoryError:
             return None
         except NonFiniteError as error:
             return NonFiniteError(str(error))  # without its frames, which hold on to memory
 
-    def _bring_home(self, values: Tensor, is_finite: Tensor) -> Launched:
+    def bring_home(self, values: Tensor, is_finite: Tensor) -> Launched:
+        """Send results home; they are not waited for."""
         if self.device.type != "cuda":
             return Launched(values.cpu(), is_finite.cpu(), None)
         home = [
@@ -140,14 +159,14 @@ class Forward(ABC):
         event.record(torch.cuda.current_stream(self.device))
         return Launched(home[0], home[1], event)
 
-    def _make_room(self, shape: tuple[int, ...], most: int) -> None:
+    def _make_room(self, part: Any, most: int) -> None:
         if most == 0:
-            what = "x".join(map(str, shape[1:]))
+            what = "x".join(map(str, part[0].shape))
             raise DeviceError(
                 f"{self.device} has too little memory for a single input of {what}: "
                 "use smaller views, another --compute-dtype or another --device"
             )
-        self._most[shape[1:]] = most
+        self._most[self.kind(part)] = most
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -172,7 +191,7 @@ class TokenizeForward(Forward):
         with torch.autocast(self.device.type, self.dtype if lower else None, enabled=lower):
             latents = self._tokenizer.encode(pixels)  # (B, D, h, w)
         latents = latents.float()
-        is_finite = _finite_rows(latents)
+        is_finite = finite_rows(latents)
         # A latent of NaN has no nearest code: its sample fails, and the others must not.
         safe = latents.where(is_finite.view(-1, *[1] * (latents.ndim - 1)), 0)
         return self._tokenizer.quantize(safe), is_finite
@@ -187,16 +206,16 @@ class FeaturesForward(Forward):
 
     def __init__(self, encoder: Encoder, *, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__(encoder, device=device, dtype=dtype)
-        self._encoder = encoder.to(dtype)
+        self.encoder = encoder.to(dtype)
         if encoder.spec.reads_tiles_together:
             self.arrangement = TOGETHER
 
     def compute(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return features, and whether they are finite."""
-        spec = self._encoder.spec
+        spec = self.encoder.spec
         pixels = to_pixels(inputs, spec.pixels, device=self.device, dtype=self.dtype)
-        features = self._encoder.features(pixels)
-        return features, _finite_rows(features)
+        features = self.encoder.features(pixels)
+        return features, finite_rows(features)
 
 
 class DecodeForward(Forward):
@@ -223,10 +242,10 @@ class DecodeForward(Forward):
         lower = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype if lower else None, enabled=lower):
             pixels = self._tokenizer.decode(codes)  # (B, 3, H, W)
-        is_finite = _finite_rows(pixels)
+        is_finite = finite_rows(pixels)
         return to_bytes(pixels.nan_to_num(), self._tokenizer.spec.pixels), is_finite
 
 
-def _finite_rows(values: Tensor) -> Tensor:
+def finite_rows(values: Tensor) -> Tensor:
     """Return (B,) bool: whether all numbers of (B, ...) values are finite, each B by itself."""
     return values.isfinite().flatten(1).all(1)

@@ -1,10 +1,10 @@
 """Batches on their way through a model: launched in order, brought in when their turn comes.
 
-In: stacked arrays. Out: for each batch something to wait on. On a GPU the device works by itself
-and this thread only launches. On a CPU every core is a lane: a thread that puts whole batches
-through the one model, alone. Lanes share no barrier, so a core that decodes an image meanwhile
-holds up one lane and not all; and a batch is computed by one thread however many cores there are,
-so that its bits do not depend on their number. This file knows no view, sample or order.
+In: stacked or packed arrays. Out: for each batch something to wait on. On a GPU the device works by
+itself and this thread only launches. On a CPU every core is a lane: a thread that puts whole
+batches through the one model, alone. Lanes share no barrier, so a core that decodes an image
+meanwhile holds up one lane and not all; and a batch is computed by one thread however many cores
+there are, so that its bits do not depend on their number. This file knows no view, sample or order.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from threading import Lock, get_ident
 
 import torch
 
-from vtok.engine.forward import Array, Forward, Result
+from vtok.engine.forward import Forward, Inputs, Result
 from vtok.engine.times import StageTimes
 
 Pending = Callable[[], list[Result]]
@@ -47,7 +47,7 @@ class Lanes:
         # On a GPU one batch stays on its way while the next is formed: it then always has work.
         self.num_in_flight = num_lanes or int(forward.device.type == "cuda")
 
-    def submit(self, arrays: Array) -> Pending:
+    def submit(self, arrays: Inputs) -> Pending:
         """Start computing a batch; return what waits for its results, in the batch's order.
 
         Raises:
@@ -71,7 +71,7 @@ class Lanes:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, arrays: Array) -> list[Result]:
+    def _run(self, arrays: Inputs) -> list[Result]:
         with self._lock:
             lane = self._numbers.setdefault(get_ident(), len(self._numbers))
         with self._times.working("model", lane):

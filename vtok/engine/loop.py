@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from vtok.engine.batching import Member, Shape, form_batches
+from vtok.engine.batching import Batch, Member
 from vtok.engine.forward import Array, Result
 from vtok.engine.lanes import Lanes, Pending
+from vtok.engine.packs import Pack
 from vtok.engine.times import StageTimes
 
 SubjectT = TypeVar("SubjectT")
+Forms = Callable[[Iterable[Sequence[Array]]], Iterator[Batch[Array]] | Iterator[Pack]]
 
 
 class Finished(NamedTuple, Generic[SubjectT]):
@@ -42,13 +44,13 @@ class Loop(Generic[SubjectT]):
 
     Args:
         lanes: The model.
-        batch_size: Shape of an array → arrays a batch.
+        form: Forms batches of a stream of samples.
         times: Filled in on the way.
     """
 
-    def __init__(self, lanes: Lanes, batch_size: Callable[[Shape], int], times: StageTimes) -> None:
+    def __init__(self, lanes: Lanes, form: Forms, times: StageTimes) -> None:
         self._lanes = lanes
-        self._batch_size = batch_size
+        self._form = form
         self._times = times
         self._open: deque[_Open[SubjectT]] = deque()
         self._num_closed = 0
@@ -58,7 +60,7 @@ class Loop(Generic[SubjectT]):
     ) -> Iterator[Finished[SubjectT]]:
         """Yield every sample's results in the order of its arrays."""
         on_the_way: deque[tuple[tuple[Member, ...], Pending]] = deque()
-        for batch in form_batches(self._admit(samples), self._batch_size):
+        for batch in self._form(self._admit(samples)):
             with self._times.waiting("model"):
                 on_the_way.append((batch.members, self._lanes.submit(batch.arrays)))
             self._times.num_batches += 1

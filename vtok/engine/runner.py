@@ -9,6 +9,7 @@ Dimension letters: N tokens, D channels, H W pixels, h w latent grid.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,17 +17,18 @@ import numpy.typing as npt
 import torch
 
 from vtok.engine.arrangement import Arrangement
-from vtok.engine.batching import Shape, default_batch_size
+from vtok.engine.batching import Shape, default_batch_size, form_batches
 from vtok.engine.forward import (
     Array,
     DecodeForward,
-    FeaturesForward,
     Forward,
     Result,
     TokenizeForward,
 )
 from vtok.engine.lanes import Lanes
-from vtok.engine.loop import Loop
+from vtok.engine.loop import Forms, Loop
+from vtok.engine.packed import PackedForward, features_forward
+from vtok.engine.packs import PackLimits, form_packs
 from vtok.engine.preparation import ImageFacts, ImageTask, Outcome, Pixels
 from vtok.engine.times import StageTimes
 from vtok.errors import NonFiniteError
@@ -71,7 +73,13 @@ class Runner:
         self.times = times or StageTimes()
         self._lanes = Lanes(forward, num_lanes, self.times)
         self._arrangement = forward.arrangement
-        self._batch_size = _BatchSize(batch_size, forward)
+        on_cpu = forward.device.type == "cpu"
+        self._form: Forms
+        if isinstance(forward, PackedForward):
+            self._form = partial(form_packs, limits=PackLimits.of(batch_size, on_cpu=on_cpu))
+        else:
+            sized = _BatchSize(batch_size, forward)
+            self._form = partial(form_batches, batch_size=sized)
 
     def encode(self, outcomes: Iterable[Outcome]) -> Iterator[EncodedSample | Failure]:
         """Yield the tokens of every image, in order; failures pass through.
@@ -91,7 +99,7 @@ class Runner:
             arrays = arrangement.arrays(outcome.facts.plan, outcome.views)
             return _Described(outcome.task, outcome.facts), arrays
 
-        loop = Loop[_Subject](self._lanes, self._batch_size, self.times)
+        loop = Loop[_Subject](self._lanes, self._form, self.times)
         for subject, results in loop.run(map(split, outcomes)):
             yield subject if isinstance(subject, Failure) else _join(subject, results, arrangement)
 
@@ -105,7 +113,7 @@ class Runner:
         samples: Iterator[tuple[None, Sequence[Array]]] = (
             (None, (array.astype(np.int64),)) for array in arrays
         )
-        for finished in Loop[None](self._lanes, self._batch_size, self.times).run(samples):
+        for finished in Loop[None](self._lanes, self._form, self.times).run(samples):
             yield finished.results[0]
 
     def close(self) -> None:
@@ -161,7 +169,7 @@ def encode_features(
     Raises:
         DeviceError: not even one view fits into the device's memory.
     """
-    forward = FeaturesForward(encoder, device=device, dtype=dtype)
+    forward = features_forward(encoder, device=device, dtype=dtype)
     return Runner(forward, batch_size=batch_size, times=times).encode(outcomes)
 
 

@@ -135,6 +135,7 @@ class EncoderSpec:
         scheme_options: The numbers of that scheme, as `SchemeOptions` names them.
         reads_tiles_together: Whether the tiles of an image see each other: it is then given them as
             the canvas that they were cut from.
+        packs: Whether views of different sizes are computed as one sequence (`features_packed`).
         projector: What the user put behind it; None for nothing.
     """
 
@@ -153,6 +154,7 @@ class EncoderSpec:
     scheme: str | None = None
     scheme_options: Mapping[str, Any] = field(default_factory=dict)
     reads_tiles_together: bool = False
+    packs: bool = False
     projector: ProjectorFacts | None = None
 
     def token_grid(self, size: Size) -> Grid | None:
@@ -233,3 +235,11 @@ class Encoder(nn.Module, ABC):
         An encoder that reads tiles together is given a canvas of whole tiles, and returns the
         features of each tile after those of the one before, row-major.
         """
+
+    def features_packed(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """Return the features (N, D) of each of some images (3, H, W) of any sizes.
+
+        An encoder that packs computes them as one sequence without padding, in which no image sees
+        another; here they are computed one by one.
+        """
+        return [self.features(image.unsqueeze(0))[0] for image in images]

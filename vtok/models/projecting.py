@@ -8,6 +8,7 @@ Dimension letters: B batch, M tokens out, D language channels.
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,10 +70,21 @@ class ProjectedEncoder(Encoder):
 
     def features(self, pixels: Tensor) -> Tensor:
         """Return tokens (B, M, D) of pixels (B, 3, H, W)."""
-        size = Size(height=pixels.shape[2], width=pixels.shape[3])
+        return self._project(self.encoder.features(pixels), pixels)
+
+    def features_packed(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """Return tokens (M, D) of each of some images (3, H, W)."""
+        features = self.encoder.features_packed(images)
+        return [
+            self._project(each.unsqueeze(0), image)[0]
+            for each, image in zip(features, images, strict=True)
+        ]
+
+    def _project(self, features: Tensor, pixels: Tensor) -> Tensor:
+        size = Size(height=pixels.shape[-2], width=pixels.shape[-1])
         grid = self.encoder.spec.token_grid(size)
         assert grid is not None, "only patches are projected"
-        tokens: Tensor = self.projector(self.encoder.features(pixels), grid)
+        tokens: Tensor = self.projector(features, grid)
         return tokens
 
 

@@ -20,6 +20,8 @@ from vtok.models.modelfiles import CONFIG_NAME, WEIGHTS_NAME
 from vtok.models.presets import PRESETS, Preset
 from vtok.models.vision.loading import load_vision_encoder
 from vtok.models.vision.sources import FolderSource, HubSource, ModelSource, read_json
+from vtok.models.vit import FAMILY as VIT_FAMILY
+from vtok.models.vit import vit_from_json
 from vtok.models.vtok_base import FAMILY, VtokBaseEncoder
 from vtok.models.weights import ModelFolder, load_model, open_folder, read_state
 
@@ -106,18 +108,29 @@ def load_encoder(
         return load_vision_encoder(source, name=name, output=output, layers=layers)
     folder = find_folder(name)
     config = folder.config
-    if config.get("family") != FAMILY:
+    if config.get("family") not in (FAMILY, VIT_FAMILY):
         raise WeightsError(
             f"{folder.path}: family {config.get('family')!r} has no continuous features here: "
-            f"there is {FAMILY}, and what transformers has"
+            f"there are {FAMILY}, {VIT_FAMILY}, and what transformers has"
         )
     if output != "patches":
         raise UsageError(f"{name} has no {output} output: it has patches")
-    shape = vtok_base_config(config)
-    state = {n: t for n, t in read_state(folder).items() if not n.startswith(_ENCODER_SKIPS)}
-    encoder = load_model(lambda: VtokBaseEncoder(shape, name=name, layers=layers), state, folder)
+    try:
+        encoder = _own_encoder(folder, name, layers)
+    except WeightsError as error:
+        raise _located(error, folder) from error
     encoder.weights_sha256 = folder.weights_sha256
     return encoder.eval()
+
+
+def _own_encoder(folder: ModelFolder, name: str, layers: tuple[int, ...]) -> Encoder:
+    """Return an encoder of this package's own architectures."""
+    config, state = folder.config, read_state(folder)
+    if config["family"] == VIT_FAMILY:
+        return load_model(lambda: vit_from_json(config, name, layers), state, folder)
+    shape = vtok_base_config(config)
+    needed = {n: t for n, t in state.items() if not n.startswith(_ENCODER_SKIPS)}
+    return load_model(lambda: VtokBaseEncoder(shape, name=name, layers=layers), needed, folder)
 
 
 def encoder_digest(name: str) -> str | None:

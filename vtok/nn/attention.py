@@ -12,48 +12,13 @@ Dimension letters: B batch, N tokens (keys), L queries, D channels, E channels o
 vision tokens, C channels of one head.
 """
 
-import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vtok.nn.packing import Packing, attend_packed
 from vtok.nn.rotary import Rotation, rotate
 from vtok.nn.windows import Windows, attend_in_windows
-
-
-@dataclass(frozen=True)
-class Packing:
-    """Several sequences in one: where each begins, and the total length at the end.
-
-    Attributes:
-        offsets: Increasing, from 0 to N; sequence i is [offsets[i], offsets[i + 1]).
-    """
-
-    offsets: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        starts_at_zero = len(self.offsets) > 1 and self.offsets[0] == 0
-        if not starts_at_zero or any(a >= b for a, b in itertools.pairwise(self.offsets)):
-            raise ValueError(f"offsets must increase strictly from 0, not {self.offsets}")
-
-    @classmethod
-    def of_lengths(cls, lengths: Sequence[int]) -> "Packing":
-        """Return the packing of sequences of these lengths, in this order."""
-        return cls(offsets=(0, *itertools.accumulate(lengths)))
-
-    @property
-    def lengths(self) -> list[int]:
-        """The length of each sequence."""
-        return [end - start for start, end in itertools.pairwise(self.offsets)]
-
-    def mask(self, device: torch.device | None = None) -> Tensor:
-        """Return the block-diagonal mask, (N, N) bool: for kernels that want one, and for tests."""
-        lengths = torch.tensor(self.lengths, device=device)
-        owner = torch.arange(len(lengths), device=device).repeat_interleave(lengths)  # (N,)
-        return owner.unsqueeze(0) == owner.unsqueeze(1)
 
 
 def attend(
@@ -72,9 +37,8 @@ def attend(
         key: (B, heads, N, C).
         value: (B, heads, N, C).
         mask: Broadcasts to (B, heads, L, N).
-        packing: The sequences that the L queries are made of; none sees another. Every sequence is
-            attended to by itself, so the cost is the sum over the sequences, with no padding;
-            excludes a mask.
+        packing: The sequences that the L queries are made of; none sees another, nothing is padded
+            (`vtok.nn.packing`). Excludes a mask.
         key_packing: The sequences that the N keys are made of, as many; the queries' by default.
 
     Returns:
@@ -86,14 +50,10 @@ def attend(
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     if mask is not None:
         raise ValueError("packed sequences take no mask")
-    key_lengths = _checked_lengths(key_packing or packing, key.shape[2])
-    parts = zip(
-        torch.split(query, _checked_lengths(packing, query.shape[2]), dim=2),
-        torch.split(key, key_lengths, dim=2),
-        torch.split(value, key_lengths, dim=2),
-        strict=True,
-    )
-    return torch.cat([functional.scaled_dot_product_attention(*part) for part in parts], dim=2)
+    keys = key_packing or packing
+    _check_lengths(packing, query.shape[2])
+    _check_lengths(keys, key.shape[2])
+    return attend_packed(query, key, value, packing, keys)
 
 
 class SelfAttention(nn.Module):
@@ -239,11 +199,10 @@ class GatedCrossAttention(nn.Module):
         return text + added.to(text.dtype)
 
 
-def _checked_lengths(packing: Packing, num_tokens: int) -> list[int]:
-    """Return the sequences' lengths, which must add up to the tokens there are."""
+def _check_lengths(packing: Packing, num_tokens: int) -> None:
+    """Require the sequences' lengths to add up to the tokens there are."""
     if packing.offsets[-1] != num_tokens:
         raise ValueError(f"a packing of {packing.offsets[-1]} tokens over {num_tokens}")
-    return packing.lengths
 
 
 def _head_dim(dim: int, num_heads: int) -> int:

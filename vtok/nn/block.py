@@ -8,7 +8,8 @@ Dimension letters: B batch, N tokens, D channels.
 import torch
 from torch import Tensor, nn
 
-from vtok.nn.attention import Packing, SelfAttention
+from vtok.nn.attention import SelfAttention
+from vtok.nn.packing import Packing
 from vtok.nn.rotary import Rotation
 from vtok.nn.windows import Windows
 

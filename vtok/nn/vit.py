@@ -15,8 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from vtok.nn.attention import Packing
 from vtok.nn.block import Block
+from vtok.nn.packing import Packing
 from vtok.nn.position import (
     Interpolation,
     LearnedPosition1d,
@@ -166,40 +166,49 @@ class VisionTransformer(nn.Module):
         x = self.norm(x)
         return VitOutput(tokens=x[:, num_prefix:], prefix=x[:, :num_prefix], grid=grid, layers=kept)
 
-    def forward_packed(self, images: Sequence[Tensor]) -> list[Tensor]:
-        """Return the tokens of images of any sizes, computed as one sequence without padding.
+    def forward_packed(
+        self, images: Sequence[Tensor], *, layers: Sequence[int] = ()
+    ) -> list[VitOutput]:
+        """Return what `forward` would of each image, computed as one sequence without padding.
 
         The linear layers see all images at once, attention sees one at a time: no image sees
         another, and each comes out as it would alone, but for rounding (NaViT, arXiv 2307.06304).
 
         Args:
-            images: Each (3, H, W) float; sides multiples of patch_px.
+            images: Each (3, H, W) float, of any sizes; sides multiples of patch_px.
+            layers: As in `forward`.
 
         Returns:
-            For each image (N, D) after the last norm, row-major.
+            For each image its output, with B = 1.
         """
         if self.config.window is not None:
             raise ValueError("images are packed for global attention; windows need no packing")
         grids = [self.grid_of(image) for image in images]
+        wanted = _layer_numbers(layers, self.config.depth)
         parts = [
             self._embed(image.unsqueeze(0), grid) for image, grid in zip(images, grids, strict=True)
         ]
         packing = Packing.of_lengths([part.shape[1] for part in parts])
         x = torch.cat(parts, dim=1)  # (1, sum of T + N, D)
-        rotations = [self._rotation(grid, x.device) for grid in grids]
-        turned = [rotation for rotation in rotations if rotation is not None]
-        rotation = (
-            Rotation(
-                cos=torch.cat([part.cos for part in turned]),
-                sin=torch.cat([part.sin for part in turned]),
-            )
-            if turned
-            else None
-        )
-        for block in self.blocks:
+        rotation = _joined([self._rotation(grid, x.device) for grid in grids])
+        kept = {asked: x for asked, number in wanted.items() if number == 0}
+        for number, block in enumerate(self.blocks, start=1):
             x = block(x, rotation=rotation, packing=packing)
-        whole = torch.split(self.norm(x)[0], packing.lengths)
-        return [part[self.config.num_prefix :] for part in whole]
+            kept |= {asked: x for asked, at in wanted.items() if at == number}
+        whole = torch.split(self.norm(x), packing.lengths, dim=1)
+        states = {
+            asked: torch.split(state, packing.lengths, dim=1) for asked, state in kept.items()
+        }
+        num_prefix = self.config.num_prefix
+        return [
+            VitOutput(
+                tokens=each[:, num_prefix:],
+                prefix=each[:, :num_prefix],
+                grid=grids[number],
+                layers={asked: parts[number][:, num_prefix:] for asked, parts in states.items()},
+            )
+            for number, each in enumerate(whole)
+        ]
 
     def _embed(self, pixels: Tensor, grid: Grid) -> Tensor:
         """Return prefix and patches with their added positions: (B, T + N, D)."""
@@ -225,6 +234,17 @@ class VisionTransformer(nn.Module):
         if window is None:
             return None
         return Windows(grid=grid, window=window, shift=0 if number % 2 else window // 2)
+
+
+def _joined(rotations: Sequence[Rotation | None]) -> Rotation | None:
+    """Return the angles of images laid end to end, if there are any."""
+    turned = [rotation for rotation in rotations if rotation is not None]
+    if not turned:
+        return None
+    return Rotation(
+        cos=torch.cat([rotation.cos for rotation in turned]),
+        sin=torch.cat([rotation.sin for rotation in turned]),
+    )
 
 
 def _added_position(config: VitConfig) -> nn.Module | None:

@@ -6,7 +6,7 @@ In: an `EncodeContinuousConfig`. Out: shards of features (N, D), float16, bfloat
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
-from vtok.engine.forward import FeaturesForward
+from vtok.engine.packed import features_forward
 from vtok.engine.preparation import Outcome, Preparation
 from vtok.engine.runner import EncodedSample
 from vtok.engine.times import StageTimes
@@ -122,7 +122,7 @@ class FeatureMaker:
     ) -> None:
         self._encoder = encoder
         self._needs = needs
-        forward = FeaturesForward(encoder, device=placement.device, dtype=placement.dtype)
+        forward = features_forward(encoder, device=placement.device, dtype=placement.dtype)
         self._runner = placement.runner(forward, times)
 
     def samples(self, outcomes: Iterable[Outcome]) -> Iterator[Sample | Failure]:
