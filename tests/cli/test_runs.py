@@ -276,3 +276,16 @@ def test_a_webdataset_in_keeps_its_keys(vtok: Any, photos: Path, tmp_path: Path)
     samples = webdataset_samples(tmp_path / "out")
     assert [each["__key__"] for each in samples] == ["x/one", "x/two"]
     assert [each["txt"] for each in samples] == [b"caption of x/one", b"caption of x/two"]
+
+
+def test_how_images_are_decoded_and_how_many_at_once_is_in_the_plan(
+    vtok: Any, photos: Path, model: Path, tmp_path: Path
+) -> None:
+    arguments = ("encode-vq", photos, tmp_path / "out", "--model", model, "--workers", 1)
+    vtok(*arguments)
+    plan = json.loads((tmp_path / "out" / "plan.json").read_text(encoding="utf-8"))
+    assert plan["configuration"]["batch_pixels"] > 0
+    assert "decoding" in vtok(*arguments, "--decoding", "scaled", code=3).stderr
+    assert vtok(*arguments, "--json").report["images"] == 0
+    one_by_one = vtok(*arguments, "--batch-size", 1, code=3).stderr
+    assert "batch_size" in one_by_one

@@ -58,14 +58,15 @@ class _Bucket(Generic[ArrayT]):
     def num_bytes(self) -> int:
         return len(self.arrays) * self.arrays[0].nbytes
 
-    def batch(self) -> Batch[Any]:
-        return Batch(np.stack(self.arrays), tuple(self.members))
+    def batch(self, stack: Callable[[Sequence[Any]], Any]) -> Batch[Any]:
+        return Batch(stack(self.arrays), tuple(self.members))
 
 
 def form_batches(
     samples: Iterable[Sequence[ArrayT]],
     batch_size: Callable[[Shape], int],
     *,
+    stack: Callable[[Sequence[Any]], Any] = np.stack,
     window_samples: int = WINDOW_SAMPLES,
     window_bytes: int = WINDOW_BYTES,
 ) -> Iterator[Batch[ArrayT]]:
@@ -78,6 +79,7 @@ def form_batches(
     Args:
         samples: Each with any number of arrays; a sample may straddle batches.
         batch_size: Shape of an array → arrays a batch, at least 1; asked once for each shape.
+        stack: Equally shaped arrays → one (B, ...), where the batch is wanted.
         window_samples: Samples that may follow one whose arrays are still waiting.
         window_bytes: Bytes that may wait in all.
     """
@@ -97,7 +99,7 @@ def form_batches(
             if len(buckets[shape].arrays) == sizes[shape]:
                 full = buckets.pop(shape)
                 num_waiting_bytes -= full.num_bytes
-                yield full.batch()
+                yield full.batch(stack)
         while buckets:
             shape = _oldest(buckets)
             age = sample - buckets[shape].members[0].sample
@@ -105,9 +107,9 @@ def form_batches(
                 break
             rare = buckets.pop(shape)
             num_waiting_bytes -= rare.num_bytes
-            yield rare.batch()
+            yield rare.batch(stack)
     while buckets:
-        yield buckets.pop(_oldest(buckets)).batch()
+        yield buckets.pop(_oldest(buckets)).batch(stack)
 
 
 def _oldest(buckets: Mapping[Shape, _Bucket[ArrayT]]) -> Shape:

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
@@ -64,13 +65,16 @@ class Forward(ABC):
         self.device = device
         self.dtype = dtype
         self._most: dict[Hashable, int] = {}
+        self._copies: torch.cuda.Stream | None = None
+        if device.type == "cuda":
+            self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     @abstractmethod
     def compute(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return the model's results (B, ...) and (B,) bool, whether each is finite.
 
         Args:
-            inputs: (B, ...) on the host, in pinned memory where the device is a GPU.
+            inputs: (B, ...) on the host or the device.
         """
 
     def image_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -131,12 +135,8 @@ class Forward(ABC):
 
     def start(self, part: Any) -> Launched:
         """Send a batch to the device and have it computed."""
-        values, is_finite = self.compute(self.pinned(torch.from_numpy(part)))
+        values, is_finite = self.compute(self.send(torch.from_numpy(part)))
         return self.bring_home(values, is_finite)
-
-    def pinned(self, inputs: Tensor) -> Tensor:
-        """Return them where a GPU can fetch them by itself, if there is one."""
-        return inputs.pin_memory() if self.device.type == "cuda" else inputs
 
     def _try(self, part: Any) -> Launched | NonFiniteError | None:
         """Return None where the device's memory is too short."""
@@ -146,6 +146,29 @@ class Forward(ABC):
             return None
         except NonFiniteError as error:
             return NonFiniteError(str(error))  # without its frames, which hold on to memory
+
+    def stack(self, arrays: Sequence[Array]) -> Array:
+        """Return the arrays in one, (B, ...), in memory that the device can read by itself."""
+        if self.device.type != "cuda":
+            return np.stack(arrays)
+        first = arrays[0]
+        room = torch.empty(
+            (len(arrays), *first.shape), dtype=torch.from_numpy(first[:0]).dtype, pin_memory=True
+        ).numpy()
+        return np.stack(arrays, out=room)
+
+    def send(self, inputs: Tensor) -> Tensor:
+        """Return the inputs on the device; to a GPU they travel while it is at the last batch."""
+        if self._copies is None:
+            return inputs
+        if not inputs.is_pinned():
+            inputs = inputs.pin_memory()
+        with torch.cuda.stream(self._copies):
+            sent = inputs.to(self.device, non_blocking=True)
+        now = torch.cuda.current_stream(self.device)
+        now.wait_stream(self._copies)
+        sent.record_stream(now)  # its memory is not given away before the model has read it
+        return sent
 
     def bring_home(self, values: Tensor, is_finite: Tensor) -> Launched:
         """Send results home; they are not waited for."""

@@ -42,7 +42,7 @@ class PackedForward(FeaturesForward):
         if self.device.type != "cuda":
             return [torch.from_numpy(array).unsqueeze(0) for array in part]
         flat = np.concatenate([array.reshape(-1) for array in part])
-        moved = self.pinned(torch.from_numpy(flat)).to(self.device, non_blocking=True)
+        moved = self.send(torch.from_numpy(flat))
         pieces = torch.split(moved, [array.size for array in part])
         return [piece.view(1, *array.shape) for piece, array in zip(pieces, part, strict=True)]
 

@@ -57,7 +57,8 @@ class Runner:
 
     Args:
         forward: The model on its device.
-        batch_size: Arrays a batch; None for `default_batch_size` of each shape.
+        batch_size: Arrays a batch; None for as many as have `batch_pixels`.
+        batch_pixels: Pixels a batch; None for `default_batch_size` of each shape.
         num_lanes: Threads that run it, of one core each; 0 for the caller's own.
         times: Filled in on the way.
     """
@@ -67,6 +68,7 @@ class Runner:
         forward: Forward,
         *,
         batch_size: int | None = None,
+        batch_pixels: int | None = None,
         num_lanes: int = 0,
         times: StageTimes | None = None,
     ) -> None:
@@ -76,10 +78,13 @@ class Runner:
         on_cpu = forward.device.type == "cpu"
         self._form: Forms
         if isinstance(forward, PackedForward):
-            self._form = partial(form_packs, limits=PackLimits.of(batch_size, on_cpu=on_cpu))
+            limits = PackLimits.of(batch_size, on_cpu=on_cpu)
+            if batch_size is None and batch_pixels is not None:
+                limits = limits._replace(num_pixels=batch_pixels)
+            self._form = partial(form_packs, limits=limits)
         else:
-            sized = _BatchSize(batch_size, forward)
-            self._form = partial(form_batches, batch_size=sized)
+            sized = _BatchSize(batch_size, batch_pixels, forward)
+            self._form = partial(form_batches, batch_size=sized, stack=forward.stack)
 
     def encode(self, outcomes: Iterable[Outcome]) -> Iterator[EncodedSample | Failure]:
         """Yield the tokens of every image, in order; failures pass through.
@@ -228,13 +233,16 @@ def _join(
 
 @dataclass(frozen=True, slots=True)
 class _BatchSize:
-    """The size of batches for a shape: what was asked for, or the default for the image's size."""
+    """The size of batches for a shape: what was asked for or found, or the default for the size."""
 
     asked_for: int | None
+    batch_pixels: int | None
     forward: Forward
 
     def __call__(self, shape: Shape) -> int:
         image = self.forward.image_shape(shape)
         if self.asked_for is not None:
             return self.asked_for
+        if self.batch_pixels is not None:
+            return max(1, self.batch_pixels // (image[0] * image[1]))
         return default_batch_size(image, on_cpu=self.forward.device.type == "cpu")

@@ -53,6 +53,11 @@ def encode_continuous(
 
     model = RunModel(config.model.name, load, registry.encoder_digest, config.run.output)
     scheme = scheme_for(config.cut, default_scheme(model.needs), model.needs)
+    placement = placement.sized(
+        lambda: features_forward(model.load(), device=placement.device, dtype=placement.dtype),
+        scheme,
+        config.run,
+    )
     recipe = Recipe(
         command="encode-continuous",
         kind="features",

@@ -35,6 +35,11 @@ def encode_vq(config: EncodeVqConfig, progress: Progress | None = None) -> RunRe
         config.model.name, registry.load_tokenizer, tokenizer_digest, config.run.output
     )
     scheme = scheme_for(config.cut, default_scheme(model.needs), model.needs)
+    placement = placement.sized(
+        lambda: TokenizeForward(model.load(), device=placement.device, dtype=placement.dtype),
+        scheme,
+        config.run,
+    )
     recipe = Recipe(
         command="encode-vq",
         kind="indices",

@@ -4,8 +4,8 @@ In: a `ModelConfig`, prepared images. Out: a `Placement`, and outcomes that the 
 Knows nothing of indices or features.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vtok.engine.device import Purpose, resolve_device, resolve_dtype
@@ -13,13 +13,18 @@ from vtok.engine.forward import Forward
 from vtok.engine.lanes import default_num_lanes
 from vtok.engine.preparation import Outcome
 from vtok.engine.runner import Runner
+from vtok.engine.sizing import find_batch_pixels
 from vtok.engine.times import StageTimes
 from vtok.errors import DegenerateSizeError
-from vtok.pipelines.config import ModelConfig
+from vtok.pipelines.config import ModelConfig, RunConfig
 from vtok.pipelines.cut import ModelNeeds
-from vtok.records import Failure
+from vtok.pipelines.models import recorded_option
+from vtok.records import Failure, Size
+from vtok.resolution import Scheme
 
 LIBRARIES = ("pillow", "numpy", "torch")
+
+_TYPICAL = Size(height=384, width=512)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +35,13 @@ class Placement:
         device: A `torch.device`.
         dtype: What it computes in, a `torch.dtype`.
         batch_size: Most views at once; None for as many as suit their size.
+        batch_pixels: Pixels at once where no `batch_size` was given, once it is `sized`.
     """
 
     device: Any
     dtype: Any
     batch_size: int | None
+    batch_pixels: int | None = None
 
     @classmethod
     def of(cls, config: ModelConfig, purpose: Purpose) -> "Placement":
@@ -48,12 +55,32 @@ class Placement:
         dtype = resolve_dtype(config.compute_dtype, device=device, purpose=purpose)
         return cls(device, dtype, config.batch_size)
 
+    def sized(
+        self, open_forward: Callable[[], Forward], scheme: Scheme, config: RunConfig
+    ) -> "Placement":
+        """Return the placement with a size of batches: given, of the run's own plan, or found.
+
+        What was found once stays with the run, on whatever machine it goes on.
+
+        Args:
+            open_forward: Gives the model, where it must be run to find out.
+            scheme: Cuts the images.
+            config: Names the output, whose plan may know.
+        """
+        if self.batch_size is not None:
+            return self
+        found = None if config.overwrite else recorded_option(config.output, "batch_pixels")
+        if not isinstance(found, int):
+            found = find_batch_pixels(open_forward(), scheme.plan(_TYPICAL).views[0].size)
+        return replace(self, batch_pixels=found)
+
     def to_json(self) -> dict[str, Any]:
         """Return what of it decides the last bit of a result."""
         return {
             "device": self.device.type,
             "compute_dtype": str(self.dtype).removeprefix("torch."),
             "batch_size": self.batch_size,
+            "batch_pixels": self.batch_pixels,
         }
 
     def runner(self, forward: Forward, times: StageTimes) -> Runner:
@@ -61,6 +88,7 @@ class Placement:
         return Runner(
             forward,
             batch_size=self.batch_size,
+            batch_pixels=self.batch_pixels,
             num_lanes=default_num_lanes(self.device),
             times=times,
         )

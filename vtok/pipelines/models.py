@@ -85,6 +85,15 @@ def tokenizer_digest(name: str) -> str:
     return registry.find_folder(name).weights_sha256
 
 
+def recorded_option(output: Path, name: str) -> Any:
+    """Return an option as the plan of an output folder has it; None if it has none."""
+    try:
+        plan = read_plan(output)
+    except ManifestError:
+        return None  # said when the run is begun
+    return None if plan is None else plan.configuration.get(name)
+
+
 def record_of(model: Tokenizer | Encoder) -> ModelRecord:
     """Return what plan and shards keep of a model."""
     spec = model.spec

@@ -84,6 +84,7 @@ def run_shards(recipe: Recipe, config: RunConfig, progress: Progress | None = No
             **recipe.configuration,
             "layout": recipe.layout,
             **({"limits": limits} if limits else {}),
+            **({"decoding": config.decoding} if config.decoding != "exact" else {}),
             **({"feature_dtype": recipe.feature_dtype} if recipe.feature_dtype else {}),
         },
         model=recipe.model,
