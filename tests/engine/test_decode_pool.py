@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from engine_fakes import Misbehaving, Probing, png_task, png_tasks, small_preparation, task
 
-from vtok.engine.decoding import DecodePool, default_num_workers
+from vtok.engine import decode_run, decoding, process
+from vtok.engine.decode_run import workers_needed
+from vtok.engine.decoding import DecodePool, UpTo, default_num_workers
 from vtok.engine.preparation import ImageTask, Outcome, Prepared
 from vtok.records import Failure
 
@@ -346,3 +348,48 @@ def test_starting_a_pool_costs_the_caller_little() -> None:
     started = time.process_time()
     with DecodePool(small_preparation(), num_workers=2):
         assert time.process_time() - started < 0.1
+
+
+@pytest.mark.parametrize(
+    ("decode_s", "consumer_s", "needed"),
+    [
+        (0.002, 0.050, 1),
+        (0.010, 0.010, 2),  # with some room
+        (0.010, 0.002, 7),
+        (0.010, 0.0001, 16),
+        (0.010, 0.0, 16),
+    ],
+)
+def test_workers_follow_from_the_rates_of_both_sides(
+    decode_s: float, consumer_s: float, needed: int
+) -> None:
+    assert workers_needed(decode_s, consumer_s, 16) == needed
+
+
+def test_more_workers_are_started_when_the_caller_takes_images_faster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decoding, "FIRST_WORKERS", 1)
+    monkeypatch.setattr(decode_run, "JUDGED_EVERY_S", 0.0)
+    tasks = png_tasks(40)
+    with DecodePool(small_preparation(), num_workers=UpTo(3)) as pool:
+        assert len(pool.worker_pids) == 1
+        outcomes = list(pool.map(tasks))
+        assert len(pool.worker_pids) == 3
+    assert [each.task.index for each in outcomes if isinstance(each, Prepared)] == list(range(40))
+
+
+def test_a_number_that_was_asked_for_stays() -> None:
+    with DecodePool(small_preparation(), num_workers=1) as pool:
+        list(pool.map(png_tasks(8)))
+        assert len(pool.worker_pids) == 1
+
+
+def test_a_worker_that_does_not_start_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode_run, "START_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(process, "_BOOTSTRAP", "import time; time.sleep(3600)")
+    with (
+        DecodePool(small_preparation(), num_workers=1) as pool,
+        pytest.raises(RuntimeError, match=r"cannot start \(not ready after 0 s"),
+    ):
+        list(pool.map(png_tasks(2)))

@@ -313,7 +313,8 @@ Workers = Annotated[
         "--workers",
         metavar="N",
         help="Processes that decode images; changes no byte. 0 decodes in this one, where nothing "
-        "guards against a decoder that hangs or crashes. [default: one a core]",
+        "guards against a decoder that hangs or crashes. [default: as many as the model needs, up "
+        "to one a core]",
     ),
 ]
 Decoding = Annotated[

@@ -40,7 +40,8 @@ class RunConfig:
         limit: Only the first so many images of the sorted input; None for all.
         shard_size: Samples a shard; the last has what is left.
         workers: Processes that decode; 0 for none but this one, where a decoder that hangs or
-            crashes takes the run with it; None for one a core. Changes no byte.
+            crashes takes the run with it; None for as many as the model needs, up to one a core.
+            Changes no byte.
         decoding: `exact` decodes every pixel; `scaled` decodes large JPEGs reduced, where the
             scheme would reduce them further anyhow. Part of the plan.
         overwrite: Start over if the folder holds another run, instead of refusing.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vtok.engine.decoding import DecodePool, default_num_workers
+from vtok.engine.decoding import DecodePool, UpTo, default_num_workers
 from vtok.engine.preparation import Outcome, Prepares
 from vtok.engine.times import StageTimes
 from vtok.errors import SampleError, ShardError
@@ -51,7 +51,7 @@ class ShardJob:
         header: What each shard says of itself.
         inputs: The images.
         preparation: What the decode workers do with an image.
-        num_workers: Of them; None for one a core. Never more than images.
+        num_workers: Of them; None for as many as are needed. Never more than images.
         limits: What one image may take of time and memory there.
         open_maker: Makes samples of what they prepare, and fills in times; called once, when there
             is work.
@@ -71,13 +71,15 @@ class ShardJob:
         self, budget: FailureBudget, progress: Progress, times: StageTimes
     ) -> Iterator["ShardWorker"]:
         """Start the decode workers, then load the model while they start."""
-        wanted = default_num_workers() if self.num_workers is None else self.num_workers
         # Workers start at once: more of them than images would only cost memory.
-        num_workers = min(wanted, self.plan.num_samples)
+        num_images = self.plan.num_samples
+        wanted: int | UpTo = UpTo(min(default_num_workers(), num_images))
+        if self.num_workers is not None:
+            wanted = min(self.num_workers, num_images)
         with (
             DecodePool(
                 self.preparation,
-                num_workers=num_workers,
+                num_workers=wanted,
                 timeout_s=self.limits.decode_timeout,
                 memory_limit_bytes=self.limits.decode_memory,
                 times=times,
