@@ -289,6 +289,20 @@ def test_scan_bomb() -> None:
     assert decode(data + b"\xff\xda" * 1000).size.width == 64  # a film behind a phone's photograph
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_jpeg_too_short_for_its_size(mode: str, progressive: bool) -> None:
+    blank = Image.new(mode, (3000, 3000))  # as short as a whole one gets
+    whole = encoded(blank, "JPEG", quality=1, optimize=True, progressive=progressive)
+    assert len(whole) < 60_000
+    assert decode(whole).size == Size(height=3000, width=3000)
+    small = bytearray(encoded(picture(), "JPEG", progressive=progressive))
+    at = small.index(b"\xff\xc2" if progressive else b"\xff\xc0") + 5
+    small[at : at + 4] = struct.pack(">HH", 3000, 3000)
+    with pytest.raises(CorruptImageError, match="bytes cannot hold 3000x3000"):
+        decode(bytes(small))
+
+
 def test_limits_can_be_moved() -> None:
     data = encoded(picture(), "PNG")
     for limits in (

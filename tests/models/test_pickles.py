@@ -4,6 +4,7 @@ import builtins
 import io
 import os
 import pickle
+import re
 import subprocess
 import zipfile
 from collections import OrderedDict
@@ -186,6 +187,18 @@ def test_damage_is_told(tmp_path: Path) -> None:
         path.write_bytes(whole[:cut])
         with pytest.raises(WeightsError, match=r"model\.pt"):
             read_pickle(path)
+
+
+def test_a_storage_that_the_list_does_not_have(tmp_path: Path) -> None:
+    """Torch before 1.6 lists its storages' keys after the structure; torch asserts that it has."""
+    path = tmp_path / "model.pt"
+    torch.save({"w": torch.arange(100.0)}, path, _use_new_zipfile_serialization=False)
+    data = path.read_bytes()
+    (key,) = re.findall(rb"X.\0\0\0([0-9]+)q\x01a", data)  # in the last pickle: ['key']
+    at = data.rindex(key)
+    path.write_bytes(data[:at] + b"1" * len(key) + data[at + len(key) :])
+    with pytest.raises(WeightsError, match="damaged"):
+        read_pickle(path)
 
 
 @pytest.mark.parametrize("legacy", [False, True])

@@ -88,6 +88,7 @@ def test_the_hand_made_header_is_fine_before_it_is_spoiled() -> None:
         (claim(GOOD.replace("<u2", "<i8"), bytes(16)), "dtype int64"),
         (claim(GOOD.replace("<u2", ">u2"), bytes(4)), "plain numeric"),
         (claim(GOOD.replace("<u2", "|O"), bytes(16)), "plain numeric"),
+        (claim(GOOD.replace("<u2", "<f1"), bytes(2)), "plain numeric"),
         (claim(GOOD + "; __import__('os')", bytes(4)), "plain numeric"),
         (claim(GOOD, bytes(5)), "claims 4 bytes, 5 are there"),
         (claim(GOOD, bytes(3)), "claims 4 bytes, 3 are there"),

@@ -92,9 +92,10 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[HashingWriter]:
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
-    with _output_errors(target):
-        file = temporary.open("xb")
-    try:
+    file: BinaryIO | None = None
+    try:  # from before the file is there: an interrupt may come before it has a name here
+        with _output_errors(target):
+            file = temporary.open("xb")
         yield HashingWriter(file, target)
         with _output_errors(target):
             file.flush()
@@ -103,7 +104,8 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[HashingWriter]:
             temporary.replace(target)
     except BaseException:
         with suppress(OSError):  # closing flushes, which fails again on a full disk
-            file.close()
+            if file is not None:
+                file.close()
         with suppress(OSError):
             temporary.unlink()
         raise

@@ -22,7 +22,7 @@ from vtok.io.colour import WHITE, Colour, to_srgb
 from vtok.io.foreign import decoder_errors, open_image
 from vtok.io.headers import ImageHeader, read_header, sniff
 from vtok.io.limits import FORMATS, DecodeLimits
-from vtok.io.scans import count_scans
+from vtok.io.scans import count_scans, is_too_short
 from vtok.records import Size
 
 __all__ = [
@@ -98,6 +98,8 @@ def decode(
     check_limits(header, limits)
     if header.format == "JPEG":
         _check_scans(data, limits)
+        if is_too_short(data, header.size.num_pixels):
+            raise CorruptImageError(f"JPEG: {len(data)} bytes cannot hold {header.size} pixels")
     with open_image(io.BytesIO(data), (header.format,), max_pixels=limits.max_pixels) as stored:
         _check_agreement(stored, header)
         done = ["first-frame"] if header.num_frames > 1 else []

@@ -1,28 +1,48 @@
-"""How many passes a JPEG makes over its picture: the cost that a header does not tell.
+"""What a JPEG's header does not tell: how many passes it asks for, and whether its pixels exist.
 
-In: the encoded bytes. Out: the number of scans up to the end of the first picture. A progressive
-file of one megabyte can ask for a thousand passes and keep a decoder busy for a minute.
+In: the encoded bytes. Out: the number of scans up to the end of the first picture, and the fewest
+bytes that a picture of so many pixels takes. A progressive file of one megabyte can ask for a
+thousand passes and keep a decoder busy for a minute; one of two kilobytes can claim a hundred
+megapixels, which decoders fill with grey without a complaint.
 
-Source: ITU-T T.81, B.1.1 (markers, stuffed bytes) and B.2.1 (order of scans).
+Source: ITU-T T.81, B.1.1 (markers, stuffed bytes), B.2.1 (order of scans), B.2.2 (frames), F.1.2.1
+(a block's DC difference takes at least one bit).
 """
 
 import re
+from collections.abc import Iterator
 
 # In entropy-coded data 0xFF is followed by zero, a restart marker or another 0xFF, never by more.
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 _WITHOUT_LENGTH = {0x01, 0xD8}
+_HUFFMAN_FRAMES = {0xC0, 0xC1, 0xC2}
+_PIXELS_A_BYTE = 8 * 64 * 4
+"""A bit a block of 64 pixels; a component may have a fourth of the frame's samples, no fewer."""
 
 
 def count_scans(data: bytes) -> int:
     """Return the number of scans of the first picture in a JPEG file."""
-    num_scans = 0
+    return sum(marker == 0xDA for marker in _markers(data))
+
+
+def is_too_short(data: bytes, num_pixels: int) -> bool:
+    """Tell whether a JPEG file has fewer bytes than its pixels take, whatever they show.
+
+    An arithmetic coder's output has no such bound, and is never too short.
+    """
+    if len(data) >= num_pixels // _PIXELS_A_BYTE:
+        return False
+    return any(marker in _HUFFMAN_FRAMES for marker in _markers(data))
+
+
+def _markers(data: bytes) -> Iterator[int]:
+    """Yield the markers between the start and the end of the first picture."""
     position = 2
     while match := _MARKER.search(data, position):
         marker = match[1][0]
         position = match.end()
         if marker == 0xD9:
-            break
-        num_scans += marker == 0xDA
+            return
+        yield marker
         if marker not in _WITHOUT_LENGTH:
             position += int.from_bytes(data[position : position + 2], "big")
-    return num_scans

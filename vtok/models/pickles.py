@@ -11,6 +11,7 @@ nothing of architectures.
 import io
 import pickle
 import pickletools
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ _StorageSource = Callable[[str, StorageLabel], Tensor]
 _DAMAGE = (
     pickle.UnpicklingError,
     ArithmeticError,
+    AssertionError,
     AttributeError,
     EOFError,
     LookupError,
@@ -65,7 +67,9 @@ def read_pickle(path: Path) -> object:
 @contextmanager
 def _damage_reported(path: Path) -> Iterator[None]:
     try:
-        yield
+        with warnings.catch_warnings():  # about protocols that torch does not write
+            warnings.simplefilter("ignore")
+            yield
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror or error}") from error
     except _DAMAGE as error:

@@ -24,7 +24,7 @@ from vtok.engine.forward import DecodeForward
 from vtok.engine.runner import Runner
 from vtok.engine.times import StageTimes
 from vtok.errors import FinishedWithFailuresError, NonFiniteError, OutputError
-from vtok.io.files import make_folder, read_json, write_bytes, write_json
+from vtok.io.files import make_folder, read_json, remove_partials, write_bytes, write_json
 from vtok.pipelines.compare import compare
 from vtok.pipelines.config import DecodeVqConfig, ModelConfig
 from vtok.pipelines.encoding import LIBRARIES, Placement
@@ -142,6 +142,7 @@ class _Job:
 
     def run(self) -> tuple[int, tuple[Failure, ...]]:
         """Decode what is missing; return how many samples that was, and all failures."""
+        self._remove_partials()
         failures = self._recorded_failures()
         failed = {failure.key for failure in failures or ()}
         missing = [
@@ -174,6 +175,18 @@ class _Job:
         all_failures = (*kept, *made)
         self._write_record(all_failures)
         return num_samples, all_failures
+
+    def _remove_partials(self) -> None:
+        """Remove what a killed run left in the folders that images go to."""
+        parents = {
+            (self.folder / picture.file).parent
+            for each in self.found.decoded
+            for picture in each.pictures
+        }
+        for parent in parents:
+            # Nothing is removed where nothing would be written: behind a link out of the folder.
+            if parent.is_dir() and parent.resolve().is_relative_to(self.folder.resolve()):
+                remove_partials(parent)
 
     def _decode(
         self, shard: Shard, decoded: Sequence[Decoded], runner: Runner, pen: "_Pen"
@@ -265,9 +278,11 @@ class _Pen:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=kind is not None)
-        if kind is None:
-            self._settle(0)
+        try:
+            if kind is None:
+                self._settle(0)
+        finally:  # an interrupt comes while futures are waited for, which may be done again
+            self._pool.shutdown(wait=True, cancel_futures=True)
 
     def write(self, file: Path, pixels: Pixels) -> None:
         """Take an image to be written; wait if too many are.

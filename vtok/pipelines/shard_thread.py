@@ -47,6 +47,7 @@ class ShardThread(Generic[EventT]):
         self._error: BaseException | None = None
         self._is_stopped = False
         self._is_finished = False
+        self._has_ended = False
         self._working_since = 0.0
         self._thread = threading.Thread(target=self._run, name="vtok-write", daemon=True)
 
@@ -63,7 +64,7 @@ class ShardThread(Generic[EventT]):
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()
-        self._thread.join()
+        self._join()
         self._waiting.clear()
         self._error = None  # its frames refer to samples
 
@@ -98,10 +99,20 @@ class ShardThread(Generic[EventT]):
             self._is_finished = True
             self._changed.notify_all()
         with self._times.waiting("write"):
-            self._thread.join()
+            self._join()
         yield from self.heard()
         if self._error is not None:
             raise self._error
+
+    def _join(self) -> None:
+        """Wait for the thread's end; may be interrupted, and called again.
+
+        `Thread.join` may not: interrupted, it takes the thread for ended (CPython up to 3.12), and
+        the process would go while the thread writes.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._has_ended)
+        self._thread.join()
 
     def _put(self, item: Sample | Failure | int | None) -> None:
         num_bytes = _num_bytes(item)
@@ -129,8 +140,10 @@ class ShardThread(Generic[EventT]):
         except _StopError:
             pass
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that hands in
+            self._error = error
+        finally:
             with self._changed:
-                self._error = error
+                self._has_ended = True
                 self._changed.notify_all()
 
     def _samples(self) -> Iterator[Sample | Failure]:

@@ -25,7 +25,7 @@ MAX_DIMENSIONS = 8
 _MAGIC = b"\x93NUMPY\x01\x00"
 _ALIGNMENT_BYTES = 64
 _HEADER = re.compile(
-    rb"\{'descr': '([<|](?:[uif][1248]|V2))', 'fortran_order': (True|False), "
+    rb"\{'descr': '([<|](?:[ui][1248]|f[248]|V2))', 'fortran_order': (True|False), "
     rb"'shape': \(((?:[0-9]{1,18}, )*[0-9]{1,18},?)?\), \} *\n"
 )
 

@@ -7,6 +7,7 @@ nothing of the command line; progress goes to a callback. Of several processes t
 one writes.
 """
 
+import io
 import json
 import time
 from contextlib import nullcontext
@@ -18,7 +19,7 @@ import torch
 from PIL import Image
 
 from vtok.engine.quality import psnr
-from vtok.io.files import folder_lock, make_folder, write_bytes
+from vtok.io.files import folder_lock, make_folder, remove_partials, write_bytes
 from vtok.models.vtok_base import VtokBaseConfig, VtokBaseTokenizer
 from vtok.models.weights import ModelFolder, save_folder
 from vtok.report import Pair, contact_sheet
@@ -117,6 +118,7 @@ def train(
             if not processes.is_first:
                 _help(trainer)
                 return None
+            remove_partials(folder)
             scribe = _Scribe(folder, trainer, images[1], options)
             options.progress.begun(trainer.step, recipe.num_steps)
             while trainer.step < recipe.num_steps:
@@ -197,10 +199,9 @@ class _Scribe:
             )
             for each in reconstruct(model, samples, device=self._options.device)
         ]
-        sheet = contact_sheet(pairs)
-        temporary = self._folder / f".{SAMPLES_NAME}.partial"
-        sheet.save(temporary, format="PNG")
-        temporary.replace(self._folder / SAMPLES_NAME)
+        encoded = io.BytesIO()
+        contact_sheet(pairs).save(encoded, format="PNG")
+        write_bytes(self._folder / SAMPLES_NAME, encoded.getbuffer())
 
 
 class _Log:
