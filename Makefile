@@ -12,7 +12,7 @@ PYTHON ?= python3.11 python3 python3.12 python3.13 python3.14
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench torture soak clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,12 @@ bench: $(STAMP) ## run every script of tests/bench and print its figures
 	  echo "$(BIN)/python $$script"; \
 	  $(BIN)/python "$$script" || exit 1; \
 	done
+
+torture: $(STAMP) ## every fault at every place, every broken file, and a table of them (an hour)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet -n $(JOBS) --torture -m 'not bench' tests/torture
+
+soak: $(STAMP) ## 200,000 images through two commands, watched and killed again and again (hours)
+	$(BIN)/python tests/torture/soak.py
 
 clean: ## remove the demo's output, caches and build leftovers; .venv stays
 	rm -rf $(DEMO) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

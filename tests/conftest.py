@@ -24,8 +24,18 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--update-golden`, which writes golden texts instead of comparing with them."""
+    """Add `--update-golden`, which writes golden texts, and `--torture`, which tries all faults."""
     parser.addoption("--update-golden", action="store_true", help="renew the golden texts")
+    parser.addoption("--torture", action="store_true", help="run the sweeps of faults in full")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only `make torture` runs, which takes minutes a test."""
+    if config.getoption("--torture"):
+        return
+    long = [item for item in items if item.get_closest_marker("torture")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]
 
 
 @pytest.fixture
