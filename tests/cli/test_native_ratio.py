@@ -83,3 +83,33 @@ def test_a_wrong_configuration_is_one_line(
     (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
     outcome = vtok("encode-continuous", photos, tmp_path / "o", "--model", tmp_path, code=4)
     assert problem in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("size", "num_tokens"), [(("--size", 48), 36), (("--size", "any", "--max-tokens", 40), None)]
+)
+def test_an_encoder_takes_another_size(
+    vtok: Any,
+    photos: Path,
+    transformer: Path,
+    tmp_path: Path,
+    size: tuple[object, ...],
+    num_tokens: int | None,
+) -> None:
+    scheme = ("--scheme", "navit") if num_tokens is None else ()
+    arguments = ("encode-continuous", photos, tmp_path, "--model", transformer, "--workers", 0)
+    vtok(*arguments, *size, *scheme)
+    lengths = {len(sample.array) for sample in library.open_shards(tmp_path)}
+    assert lengths == {num_tokens} if num_tokens else len(lengths) > 2
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert plan["model"]["spec"]["interpolation"] == "bilinear"
+    assert plan["configuration"]["size"] == size[1]
+    assert "bilinear where the size" in vtok("inspect", tmp_path).stdout
+    assert "another plan" in vtok(*arguments, "--size", 56, code=3).stderr
+
+
+@pytest.mark.parametrize("size", ["big", "0", "-3", "4x4"])
+def test_what_is_no_size_is_a_usage_error(
+    vtok: Any, photos: Path, tmp_path: Path, size: str
+) -> None:
+    assert "--size" in vtok("encode-continuous", photos, tmp_path, "--size", size, code=2).stderr

@@ -105,10 +105,23 @@ class EncoderFlags(ModelFlags):
 
     feature_output: options.FeatureOutput = options.OutputChoice.PATCHES
     layer: options.Layers = None
+    size: options.ViewSize = None
+    interpolation: options.Interpolation = options.InterpolationChoice.BICUBIC
 
     def wanted(self) -> OutputConfig:
-        """Return which of its outputs was asked for."""
-        return OutputConfig(output=self.feature_output.value, layers=tuple(self.layer or ()))
+        """Return which of its outputs was asked for, and at which size.
+
+        Raises:
+            UsageError: the size is neither a number nor `any`.
+        """
+        if self.size not in (None, "any") and not (self.size.isascii() and self.size.isdecimal()):
+            raise UsageError(f"--size {self.size}: give the side of a view in pixels, or any")
+        return OutputConfig(
+            output=self.feature_output.value,
+            layers=tuple(self.layer or ()),
+            size="any" if self.size == "any" else None if self.size is None else int(self.size),
+            interpolation=self.interpolation.value,
+        )
 
 
 @dataclass(frozen=True, slots=True)

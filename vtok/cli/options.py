@@ -64,6 +64,13 @@ class OutputChoice(StrEnum):
     CLS = "cls"
 
 
+class InterpolationChoice(StrEnum):
+    """How learned positions reach other sizes."""
+
+    BICUBIC = "bicubic"
+    BILINEAR = "bilinear"
+
+
 class ComputeDtypeChoice(StrEnum):
     """What a model computes in."""
 
@@ -244,6 +251,19 @@ Layers = Annotated[
         help="Take the states after layer N, counted from -1 for the last (0: before the first); "
         "again for several, joined in each vector. [default: the model's own]",
     ),
+]
+ViewSize = Annotated[
+    str | None,
+    typer.Option(
+        "--size",
+        metavar="PX",
+        help="Give the encoder views of this side instead of its own, or of any size: rotary "
+        "positions reach it by themselves, learned ones are interpolated.",
+    ),
+]
+Interpolation = Annotated[
+    InterpolationChoice,
+    typer.Option("--interpolation", help="Of learned positions, where --size is not their own."),
 ]
 BatchSize = Annotated[
     int | None,

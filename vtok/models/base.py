@@ -16,9 +16,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from vtok.codeshape import CodeShape
-from vtok.errors import ShardError
+from vtok.errors import ShardError, UsageError
 from vtok.records import Grid, Size
 
+Interpolation = Literal["bicubic", "bilinear"]
 SizePolicy = Literal["any", "fixed"]
 Output = Literal["patches", "projected", "pooled", "cls"]
 
@@ -135,6 +136,8 @@ class EncoderSpec:
         scheme_options: The numbers of that scheme, as `SchemeOptions` names them.
         reads_tiles_together: Whether the tiles of an image see each other: it is then given them as
             the canvas that they were cut from.
+        interpolation: How a table of learned positions reaches sizes that it was not trained at;
+            None where there is no table, or no other size.
         packs: Whether views of different sizes are computed as one sequence (`features_packed`).
         projector: What the user put behind it; None for nothing.
     """
@@ -154,6 +157,7 @@ class EncoderSpec:
     scheme: str | None = None
     scheme_options: Mapping[str, Any] = field(default_factory=dict)
     reads_tiles_together: bool = False
+    interpolation: Interpolation | None = None
     packs: bool = False
     projector: ProjectorFacts | None = None
 
@@ -235,6 +239,20 @@ class Encoder(nn.Module, ABC):
         An encoder that reads tiles together is given a canvas of whole tiles, and returns the
         features of each tile after those of the one before, row-major.
         """
+
+    def take_sizes(self, interpolation: Interpolation) -> None:
+        """Take views of other sizes than its own from now on.
+
+        Args:
+            interpolation: How learned positions reach them.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        if self.spec.fixed_size is not None:
+            raise UsageError(
+                f"{self.spec.name} takes views of {self.spec.fixed_size} alone: leave --size out"
+            )
 
     def features_packed(self, images: Sequence[Tensor]) -> list[Tensor]:
         """Return the features (N, D) of each of some images (3, H, W) of any sizes.

@@ -59,6 +59,7 @@ class VitEncoder(Encoder):
             layers=layers,
             pixels=pixels or PixelRange(),
             alignment_px=config.patch_px,
+            interpolation=config.interpolation if config.position == "learned-1d" else None,
             packs=config.window is None,
         )
         self.vit = VisionTransformer(config)

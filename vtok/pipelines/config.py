@@ -120,10 +120,19 @@ class OutputConfig:
         output: `patches`, `projected` into the language model's space, `pooled` or `cls`.
         layers: The states to take instead of the model's own choice, joined in each vector: 0
             before the first layer, -1 after the last.
+        size: Side of the views that it is given instead of its own size, or `any`.
+        interpolation: How a table of learned positions reaches that size.
     """
 
     output: OutputName = "patches"
     layers: tuple[int, ...] = ()
+    size: int | Literal["any"] | None = None
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+
+    def __post_init__(self) -> None:
+        """Refuse a size that no picture has."""
+        if self.size != "any":
+            _at_least("--size", self.size, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

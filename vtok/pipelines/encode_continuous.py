@@ -14,7 +14,13 @@ from vtok.models import registry
 from vtok.models.base import Encoder
 from vtok.models.projecting import ProjectorRequest, project
 from vtok.models.projectorfile import ProjectorKind, projector_digest
-from vtok.pipelines.config import EncodeContinuousConfig, ProjectorConfig, StoredDtypeName
+from vtok.models.sizing import resize
+from vtok.pipelines.config import (
+    EncodeContinuousConfig,
+    OutputConfig,
+    ProjectorConfig,
+    StoredDtypeName,
+)
 from vtok.pipelines.cut import ModelNeeds, default_scheme, scheme_for, scheme_record
 from vtok.pipelines.describe import carried, describe
 from vtok.pipelines.encoding import LIBRARIES, Placement, fitting
@@ -49,6 +55,8 @@ def encode_continuous(
     def load(name: str) -> Encoder:
         wanted = config.wanted
         encoder = registry.load_encoder(name, output=wanted.output, layers=wanted.layers)
+        if wanted.size is not None:
+            encoder = resize(encoder, wanted.size, wanted.interpolation)
         return encoder if request is None else project(encoder, request)
 
     model = RunModel(config.model.name, load, registry.encoder_digest, config.run.output)
@@ -65,6 +73,7 @@ def encode_continuous(
             "scheme": scheme_record(scheme),
             "output": config.wanted.output,
             "layers": list(config.wanted.layers),
+            **_size_record(config.wanted),
             **placement.to_json(),
             **_projector_record(request),
         },
@@ -88,6 +97,13 @@ def encode_continuous(
             "reads a trained one"
         )
     return run_shards(recipe, config.run, progress)
+
+
+def _size_record(wanted: OutputConfig) -> dict[str, Any]:
+    """Return what of a size that was asked for changes a byte."""
+    if wanted.size is None:
+        return {}
+    return {"size": wanted.size, "interpolation": wanted.interpolation}
 
 
 def _request(config: ProjectorConfig | None) -> ProjectorRequest | None:

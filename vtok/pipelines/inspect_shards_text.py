@@ -176,6 +176,9 @@ def _provenance(facts: ShardsFacts) -> Iterator[Line]:
     if model is not None:
         yield "model", printable(f"{model.name} ({model.family})")
         yield "weights", model.weights_sha256
+        interpolation = model.spec.get("interpolation")
+        if isinstance(interpolation, str):
+            yield "positions", f"{printable(interpolation)} where the size is not the model's own"
         projector = model.spec.get("projector")
         if isinstance(projector, dict):
             yield "projector", _projector_words(projector)

@@ -8,13 +8,15 @@ D channels.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from vtok.errors import WeightsError
-from vtok.models.base import Encoder, EncoderSpec
-from vtok.models.vision.towers import Layers, Tower, image_px_of
+from vtok.models.base import Encoder, EncoderSpec, Interpolation
+from vtok.models.vision.positions import set_interpolation
+from vtok.models.vision.towers import Layers, Tower, image_px_of, interpolating
 from vtok.models.vision.wholes import Whole
 
 Compute = Callable[[Any, Tensor], Tensor]
@@ -27,17 +29,21 @@ class VisionEncoder(Encoder):
         network: With its tensors.
         compute: Network, pixels (B, 3, H, W) → features (B, N, D).
         spec: The facts.
+        has_table: Whether it has learned positions that can be interpolated.
 
     Attributes:
         num_bytes_read: Of its weights files, where it was loaded from some.
     """
 
-    def __init__(self, network: nn.Module, compute: Compute, spec: EncoderSpec) -> None:
+    def __init__(
+        self, network: nn.Module, compute: Compute, spec: EncoderSpec, *, has_table: bool = False
+    ) -> None:
         super().__init__()
         self.network = network
         self.spec = spec
         self.num_bytes_read = 0
         self._compute = compute
+        self._has_table = has_table
 
     def features(self, pixels: Tensor) -> Tensor:
         """Return features (B, N, D) of pixels (B, 3, H, W).
@@ -52,6 +58,18 @@ class VisionEncoder(Encoder):
                 f"configuration says (B, N, {self.spec.dim})"
             )
         return features
+
+    def take_sizes(self, interpolation: Interpolation) -> None:
+        """Take views of other sizes; learned positions are interpolated.
+
+        Raises:
+            UsageError: its positions are of one size.
+        """
+        if not self._has_table:
+            super().take_sizes(interpolation)
+            return
+        set_interpolation(self.network, interpolation)
+        self.spec = replace(self.spec, interpolation=interpolation)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "VisionEncoder":
         """Move or convert, but for tables that are computed, not stored: angles stay in fp32."""
@@ -124,7 +142,7 @@ def projected_of(whole: Whole, tower: Tower, layers: Layers) -> Compute:
 
 def embedding(network: Any, pixels: Tensor) -> Tensor:
     """Return the vector (B, 1, D) of a picture in the space that it shares with texts (CLIP)."""
-    found: Tensor = network(pixels).image_embeds
+    found: Tensor = network(pixels, **interpolating(network.config, pixels)).image_embeds
     return found.unsqueeze(1)
 
 

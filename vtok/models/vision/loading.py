@@ -77,6 +77,7 @@ class _Recipe:
         dim: Length of a vector.
         merge: Patches along one side that a vector stands for.
         num_tokens: Vectors of a view where they form no grid.
+        takes_sizes: Whether it computes the same of pictures of other sizes, if its tower does.
     """
 
     class_name: str
@@ -86,6 +87,7 @@ class _Recipe:
     without: tuple[str, ...] = field(default=())
     merge: int = 1
     num_tokens: int | None = None
+    takes_sizes: bool = True
 
 
 def load_vision_encoder(
@@ -120,7 +122,10 @@ def load_vision_encoder(
         where=source.where,
     )
     encoder = VisionEncoder(
-        network, recipe.compute, _spec(model, recipe, preprocessing, output, layers)
+        network,
+        recipe.compute,
+        _spec(model, recipe, preprocessing, output, layers),
+        has_table=model.tower.has_table and recipe.takes_sizes,
     )
     encoder.weights_sha256 = files.sha256
     encoder.num_bytes_read = files.num_bytes_read
@@ -231,6 +236,7 @@ def _projected(model: _Model, layers: Layers) -> _Recipe:
         dim=int(config.get_text_config().hidden_size),
         merge=merge,
         num_tokens=model.num_patches // merge**2 + kept if kept else None,
+        takes_sizes=not kept and whole.takes_sizes,
     )
 
 
@@ -273,4 +279,5 @@ def _spec(
         scheme=own.scheme,
         scheme_options=own.options,
         reads_tiles_together=model.tower.reads_tiles_together,
+        interpolation="bicubic" if model.tower.has_table and fixed is None else None,
     )

@@ -57,6 +57,7 @@ class Tower:
         depth: Name of the field with the number of layers.
         takes_layers: Whether the states between its layers can be asked for.
         reads_tiles_together: Whether an image's tiles see each other.
+        has_table: Whether its positions are a table that is interpolated to other sizes.
     """
 
     class_name: str
@@ -70,6 +71,7 @@ class Tower:
     depth: str = "num_hidden_layers"
     takes_layers: bool = True
     reads_tiles_together: bool = False
+    has_table: bool = False
 
 
 def patch_px_of(config: Any) -> int:
@@ -99,6 +101,18 @@ def _chosen(output: Any, layers: Layers) -> Tensor:
 def _see(network: Any, pixels: Tensor, layers: Layers) -> Seen:
     output = network(pixels, **_states(layers))
     return Seen(_chosen(output, layers), getattr(output, "pooler_output", None))
+
+
+def _see_by_table(network: Any, pixels: Tensor, layers: Layers) -> Seen:
+    output = network(pixels, **_states(layers), **interpolating(network.config, pixels))
+    return Seen(_chosen(output, layers), getattr(output, "pooler_output", None))
+
+
+def interpolating(config: Any, pixels: Tensor) -> dict[str, bool]:
+    """Return what asks a tower to interpolate its positions, for pictures not of its own size."""
+    own = image_px_of(config)
+    is_own = tuple(pixels.shape[2:]) == (own, own)
+    return {} if is_own else {"interpolate_pos_encoding": True}
 
 
 def _see_naflex(network: Any, pixels: Tensor, layers: Layers) -> Seen:
@@ -186,16 +200,31 @@ _QWEN: dict[str, Any] = {
 
 TOWERS: dict[str, Tower] = {
     "clip_vision_model": Tower(
-        class_name="CLIPVisionModel", see=_see, num_prefix=_one, has_cls=True, pools=_always
+        class_name="CLIPVisionModel",
+        see=_see_by_table,
+        has_table=True,
+        num_prefix=_one,
+        has_cls=True,
+        pools=_always,
     ),
-    "siglip_vision_model": Tower(class_name="SiglipVisionModel", see=_see, pools=_with_head),
+    "siglip_vision_model": Tower(
+        class_name="SiglipVisionModel", see=_see_by_table, has_table=True, pools=_with_head
+    ),
     "siglip2_vision_model": Tower(
         class_name="Siglip2VisionModel", see=_see_naflex, is_fixed=False, pools=_with_head
     ),
-    "vit": Tower(class_name="ViTModel", see=_see, num_prefix=_one, has_cls=True, pools=_always),
+    "vit": Tower(
+        class_name="ViTModel",
+        see=_see_by_table,
+        has_table=True,
+        num_prefix=_one,
+        has_cls=True,
+        pools=_always,
+    ),
     "dinov2": Tower(
         class_name="Dinov2Model",
         see=_see,
+        has_table=True,
         num_prefix=_one,
         has_cls=True,
         is_fixed=False,
@@ -204,6 +233,7 @@ TOWERS: dict[str, Tower] = {
     "dinov2_with_registers": Tower(
         class_name="Dinov2WithRegistersModel",
         see=_see,
+        has_table=True,
         num_prefix=_with_registers,
         has_cls=True,
         pools=_always,
@@ -218,7 +248,7 @@ TOWERS: dict[str, Tower] = {
         is_fixed=False,
     ),
     "internvl_vision": Tower(
-        class_name="InternVLVisionModel", see=_see, num_prefix=_one, has_cls=True
+        class_name="InternVLVisionModel", see=_see, has_table=True, num_prefix=_one, has_cls=True
     ),
     "pixtral": Tower(class_name="PixtralVisionModel", see=_see_pixtral, is_fixed=False),
     "qwen2_vl_vision": Tower(

@@ -33,6 +33,7 @@ class Whole:
         own_layers: Configuration → the hidden states that it reads; empty for the tower's last.
         takes_layers: Whether others can be asked for.
         last_is_normed: Whether its layer -1 is the state after the tower's last norm.
+        takes_sizes: Whether its projector takes grids of other sizes than its tower's own.
     """
 
     class_name: str
@@ -45,6 +46,7 @@ class Whole:
     own_layers: Callable[[Any], Layers] = lambda config: ()
     takes_layers: bool = False
     last_is_normed: bool = False
+    takes_sizes: bool = True
 
     def tower_layers(self, config: Any) -> Layers:
         """Return the states of the tower that it reads, for those who want them unprojected."""
@@ -194,7 +196,9 @@ WHOLES: dict[str, Whole] = {
     "idefics3": _idefics_like("Idefics3Model"),
     "smolvlm": _idefics_like("SmolVLMModel"),
     "paligemma": Whole(class_name="PaliGemmaModel", project=_last_state),
-    "gemma3": Whole(class_name="Gemma3Model", project=_last_state, merge=gemma_merge),
+    "gemma3": Whole(
+        class_name="Gemma3Model", project=_last_state, merge=gemma_merge, takes_sizes=False
+    ),
     "mllama": Whole(
         class_name="MllamaModel", tower="vision_model", project=_mllama, keeps_prefix=_all
     ),
