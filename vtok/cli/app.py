@@ -69,6 +69,9 @@ COMMANDS: tuple[CommandRow, ...] = (
         "verify", "vtok.cli.verify", "verify", "whether all that a run wrote is there and whole"
     ),
     CommandRow(
+        "bench", "vtok.cli.bench", "bench", "what each stage costs here, and what bounds a run"
+    ),
+    CommandRow(
         "train-vq", "vtok.cli.train_vq", "train_vq", "train a tokenizer on photographs of your own"
     ),
 )

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Any, Literal, NamedTuple
 
 StageName = Literal["decode", "model", "write"]
@@ -45,6 +45,7 @@ class StageTimes:
         output_s: Waiting for the shard's writer.
         decode_busy_s: Preparing images.
         model_busy_s: The model at work, as far as the host can see.
+        model_cpu_s: CPU time of the threads that run it.
         write_busy_s: Storing samples and putting shards in place.
         num_samples: Samples that came out, failures included.
         num_views: Arrays that went through the model.
@@ -57,6 +58,7 @@ class StageTimes:
     output_s: float = 0.0
     decode_busy_s: float = 0.0
     model_busy_s: float = 0.0
+    model_cpu_s: float = 0.0
     write_busy_s: float = 0.0
     num_samples: int = 0
     num_views: int = 0
@@ -90,11 +92,14 @@ class StageTimes:
     @contextmanager
     def working(self, stage: StageName, lane: int = 0) -> Iterator[None]:
         """Take note of the time that a block takes."""
-        started = monotonic()
+        started, cpu = monotonic(), thread_time()
         try:
             yield
         finally:
             self.worked(Span(stage, lane, started, monotonic()))
+            if stage == "model":
+                with self._lock:
+                    self.model_cpu_s += thread_time() - cpu
 
     @contextmanager
     def waiting(self, stage: StageName) -> Iterator[None]:
@@ -132,7 +137,7 @@ class StageTimes:
     def add(self, other: "StageTimes") -> None:
         """Add the times of a worker that ran beside this one; its spans are its own."""
         for name in (
-            "input_s", "model_s", "output_s", "decode_busy_s", "model_busy_s", "write_busy_s",
-            "num_samples", "num_views", "num_batches",
+            "input_s", "model_s", "output_s", "decode_busy_s", "model_busy_s", "model_cpu_s",
+            "write_busy_s", "num_samples", "num_views", "num_batches",
         ):  # fmt: skip
             setattr(self, name, getattr(self, name) + getattr(other, name))

@@ -70,9 +70,14 @@ class Placement:
         if self.batch_size is not None:
             return self
         found = None if config.overwrite else recorded_option(config.output, "batch_pixels")
-        if not isinstance(found, int):
-            found = find_batch_pixels(open_forward(), scheme.plan(_TYPICAL).views[0].size)
-        return replace(self, batch_pixels=found)
+        if isinstance(found, int):
+            return replace(self, batch_pixels=found)
+        return self.measured(open_forward(), scheme)
+
+    def measured(self, forward: Forward, scheme: Scheme) -> "Placement":
+        """Return the placement with batches of the size that suits the model and the device."""
+        size = scheme.plan(_TYPICAL).views[0].size
+        return replace(self, batch_pixels=find_batch_pixels(forward, size))
 
     def to_json(self) -> dict[str, Any]:
         """Return what of it decides the last bit of a result."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import vtok
 from vtok.engine.preparation import Prepares
-from vtok.engine.times import StageTimes
+from vtok.engine.times import Span, StageTimes
 from vtok.executors.local import run_here
 from vtok.pipelines.changed_inputs import naming_changed_inputs
 from vtok.pipelines.config import RunConfig
@@ -59,8 +59,20 @@ class Recipe:
     feature_dtype: FeatureDtype | None = None
 
 
-def run_shards(recipe: Recipe, config: RunConfig, progress: Progress | None = None) -> RunReport:
+def run_shards(
+    recipe: Recipe,
+    config: RunConfig,
+    progress: Progress | None = None,
+    *,
+    spans: list[Span] | None = None,
+) -> RunReport:
     """Do what is left of a run, and report the whole of it.
+
+    Args:
+        recipe: What the command adds.
+        config: Where the run reads and writes, and how it goes.
+        progress: Who listens.
+        spans: Filled with who was at work when, if given.
 
     Raises:
         InputError: there is nothing to read.
@@ -71,7 +83,7 @@ def run_shards(recipe: Recipe, config: RunConfig, progress: Progress | None = No
     """
     progress = progress or Silence()
     began = time.monotonic()
-    times = StageTimes()
+    times = StageTimes(spans=spans)
     check_output(config.output, config.input)
     inputs = list_inputs(config.input, config.limit, also=config.limits.extensions())
     limits = config.limits.to_json()

@@ -1,0 +1,49 @@
+"""`vtok bench`: every figure is there and of the right kind; how large they are is not tested."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+QUICK = ("--limit", 6, "--rounds", 1, "--workers", 1)
+
+
+@pytest.mark.parametrize("tokens", ["vq", "continuous"])
+def test_a_model_on_the_cpu(vtok: Any, photos: Path, model: Path, tokens: str) -> None:
+    report = vtok("bench", photos, "--model", model, "--tokens", tokens, *QUICK, "--json").report
+    assert (report["images"], report["device"]) == (6, "cpu")
+    assert all(value > 0 for value in report["stages_ms_per_image"].values())
+    run = report["run"]
+    assert run["wall_over_limit"] > 0
+    assert run["cpu_over_stages"] > 1  # a run does more than its stages
+    assert run["device_busy"] is None
+    assert run["bottleneck"] in {"decode", "model", "write"}
+
+
+def test_a_fake_device_waits_as_long_as_it_was_told_to(vtok: Any, photos: Path) -> None:
+    for tokens in ("vq", "continuous"):
+        arguments = ("bench", photos, "--tokens", tokens, "--fake-device", 20, *QUICK, "--json")
+        report = vtok(*arguments).report
+        assert report["views"] == 6
+        assert report["stages_ms_per_image"]["model"] >= 20
+        assert report["run"]["limit_s"] >= 6 * 0.020
+        assert 0 < report["run"]["device_busy"] <= 1
+
+
+def test_the_overlap_is_drawn(vtok: Any, photos: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "overlap.png"
+    outcome = vtok("bench", photos, "--fake-device", 1, *QUICK, "--timeline", picture)
+    assert "wall / limit" in outcome.stdout
+    with Image.open(picture) as drawn:
+        assert drawn.width == 1400
+        colours = {colour for _, colour in drawn.convert("RGB").getcolors(1 << 20)}
+    assert {(255, 183, 3), (76, 201, 240), (128, 200, 120)} <= colours  # decode, model, write
+
+
+def test_nonsense_is_refused(vtok: Any, photos: Path, tmp_path: Path) -> None:
+    assert "--rounds" in vtok("bench", photos, "--rounds", 0, code=2).stderr
+    assert "at least 0 ms" in vtok("bench", photos, "--fake-device", -1, code=2).stderr
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    refused = vtok("bench", tmp_path, "--fake-device", 1, *QUICK, code=3)
+    assert "none of the first 1 images" in refused.stderr

@@ -1,0 +1,134 @@
+"""`vtok bench`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vtok.cli import options
+from vtok.cli.groups import CutFlags, ModelFlags
+from vtok.cli.interrupts import orderly_interrupts
+from vtok.cli.talk import print_json
+
+if TYPE_CHECKING:
+    from vtok.pipelines.bench import BenchReport
+
+
+class TokensChoice(StrEnum):
+    """What is made of the images."""
+
+    CONTINUOUS = "continuous"
+    VQ = "vq"
+
+
+Tokens = Annotated[TokensChoice, typer.Option("--tokens", help="What is made of the images.")]
+FakeDevice = Annotated[
+    float | None,
+    typer.Option(
+        "--fake-device",
+        metavar="MS",
+        help="Instead of the model, a device that only waits, so many milliseconds a view: what "
+        "this host could feed a GPU of that speed.",
+    ),
+]
+Rounds = Annotated[
+    int,
+    typer.Option("--rounds", metavar="N", help="How often all is measured; medians are printed."),
+]
+BenchLimit = Annotated[
+    int, typer.Option("--limit", metavar="N", help="Only the first N of the sorted input.")
+]
+Search = Annotated[
+    bool,
+    typer.Option("--search", help="Measure the search for the nearest code beside torch.cdist."),
+]
+Timeline = Annotated[
+    Path | None,
+    typer.Option(
+        "--timeline", metavar="PNG", help="Draw who was at work when in the last run; gaps wait."
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchFlags:
+    """What is measured, and how often."""
+
+    tokens: Tokens = TokensChoice.CONTINUOUS
+    fake_device: FakeDevice = None
+    limit: BenchLimit = 200
+    rounds: Rounds = 3
+    workers: options.Workers = None
+    search: Search = False
+    timeline: Timeline = None
+    json: options.Json = False
+
+
+def bench(images: options.Input, model: ModelFlags, cut: CutFlags, flags: BenchFlags) -> None:
+    """Measure what each stage costs on this machine, what a run costs, and what bounds it.
+
+    Images are prepared, put through the model and written, each stage by itself and then all
+    together in a temporary folder. Ratios carry over to other machines; seconds do not.
+
+    Examples:
+      vtok bench photos/
+      vtok bench photos/ --tokens vq --device cuda --timeline overlap.png
+      vtok bench photos/ --fake-device 1 --json
+      vtok bench photos/ --search
+    """
+    from vtok.pipelines.bench import BenchConfig  # brings torch
+    from vtok.pipelines.bench import bench as run_bench
+
+    config = BenchConfig(
+        input=images,
+        tokens=flags.tokens.value,
+        model=model.config(),
+        cut=cut.config(),
+        fake_device_ms=flags.fake_device,
+        limit=flags.limit,
+        rounds=flags.rounds,
+        workers=flags.workers,
+        search=flags.search,
+    )
+    with orderly_interrupts():
+        report = run_bench(config)
+    if flags.timeline is not None:
+        from vtok.pipelines.bench_picture import save_timeline
+
+        save_timeline(report, flags.timeline)
+    if flags.json:
+        print_json(report.to_json())
+        return
+    for line in _lines(report):
+        typer.echo(line)
+
+
+def _lines(report: "BenchReport") -> Iterator[str]:
+    """Yield the report as people read it."""
+    yield (
+        f"{report.num_images} images, {report.num_views} views; {report.num_cores} cores; model on "
+        f"{report.device} in {report.compute_dtype}"
+    )
+    rows = (
+        ("decode and render", report.decode_ms, "CPU ms an image, one core"),
+        ("model", report.model_ms, "ms an image, fed from memory"),
+        ("write", report.write_ms, "CPU ms an image, one core"),
+        ("run, wall", report.wall_s * 1000 / report.num_images, "ms an image, all together"),
+        ("run, CPU", report.cpu_s * 1000 / report.num_images, "CPU ms an image, all processes"),
+        ("its limit", report.limit_s * 1000 / report.num_images, "ms an image"),
+    )
+    for name, figure, unit in rows:
+        yield f"  {name:20} {figure:9.2f}  {unit}"
+    yield f"wall / limit            {report.wall_over_limit:.3f}"
+    if report.cpu_over_stages is not None:
+        yield f"CPU / (model + decode)  {report.cpu_over_stages:.3f}"
+    if report.device_busy is not None:
+        yield f"device busy             {report.device_busy:.1%}"
+    yield f"cores to feed the model {report.cores_to_feed:.2f}"
+    yield f"bottleneck              {report.times.bottleneck}"
+    for cost in report.search:
+        ratio = cost.search_s / cost.cdist_s
+        yield f"search, 16,384 codes of {cost.code_dim}: {ratio:.2f} of torch.cdist().argmin()"

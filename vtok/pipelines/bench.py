@@ -1,0 +1,402 @@
+"""`vtok bench`: what each stage costs by itself, what a run costs, and what bounds it.
+
+In: images and a model, or a fake device of so many milliseconds a view. Out: medians of rounds in
+which all stages take turns, so that a busy machine falls on all of them; ratios, for these carry
+over to other machines. A run of the benchmark is a run of the encoders, into a temporary folder.
+Knows nothing of how figures are shown.
+"""
+
+import os
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from vtok.engine.decoding import default_num_workers
+from vtok.engine.fake_device import MAX_VIEWS, FakeForward
+from vtok.engine.forward import TokenizeForward
+from vtok.engine.packed import features_forward
+from vtok.engine.preparation import Outcome, Preparation, Prepared
+from vtok.engine.runner import EncodedSample, Runner
+from vtok.engine.search_cost import SearchCost, search_costs
+from vtok.engine.times import Span, StageTimes
+from vtok.errors import InputError, UsageError
+from vtok.models import registry
+from vtok.pipelines.config import CutConfig, ModelConfig, RunConfig
+from vtok.pipelines.cut import default_scheme, scheme_for, scheme_record
+from vtok.pipelines.describe import describe
+from vtok.pipelines.encode_continuous import FeatureMaker
+from vtok.pipelines.encode_vq import IndexMaker
+from vtok.pipelines.encoding import LIBRARIES, Placement
+from vtok.pipelines.inputs import list_inputs
+from vtok.pipelines.models import needs_of, record_of
+from vtok.pipelines.run import Recipe, run_shards
+from vtok.pipelines.shard_worker import MakesSamples
+from vtok.records import Failure
+from vtok.resolution import Scheme, SchemeOptions
+from vtok.shards.header import ModelRecord, ShardHeader
+from vtok.shards.samples import Sample
+from vtok.shards.writer import ShardWriter
+
+Tokens = Literal["continuous", "vq"]
+
+STAGE_IMAGES = 64
+FAKE_SHARD = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchConfig:
+    """`vtok bench`.
+
+    Attributes:
+        input: The images.
+        tokens: What is made of them.
+        model: The model.
+        cut: How images are cut; one square for a fake device if nothing is said.
+        fake_device_ms: Milliseconds a view of a device that only waits; None for the real model.
+        limit: Only the first so many images.
+        rounds: How often everything is measured.
+        workers: As in `RunConfig`.
+        search: Compare the search for the nearest code with `torch.cdist` too.
+    """
+
+    input: str
+    tokens: Tokens = "continuous"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    cut: CutConfig = field(default_factory=CutConfig)
+    fake_device_ms: float | None = None
+    limit: int = 200
+    rounds: int = 3
+    workers: int | None = None
+    search: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be measured."""
+        if self.limit < 1 or self.rounds < 1:
+            raise UsageError("--limit and --rounds must be at least 1")
+        if self.fake_device_ms is not None and self.fake_device_ms < 0:
+            raise UsageError(f"--fake-device must be at least 0 ms, not {self.fake_device_ms}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchReport:
+    """Medians over the rounds.
+
+    Attributes:
+        num_images: Images of one run.
+        num_views: Views that they made.
+        num_cores: Cores that this process may use.
+        device: Where the model ran.
+        compute_dtype: What it computed in.
+        decode_ms: CPU time to prepare an image, on one core.
+        model_ms: Time of the model for the views of one image, fed from memory: CPU time on a CPU.
+        write_ms: CPU time to store an image's tokens.
+        wall_s: Of one run, workers started and model loaded.
+        cpu_s: CPU time of one run, all processes.
+        device_busy: Share of the run in which the device worked; None for a model on the CPU.
+        times: Of the last run, with its spans.
+        began_s: When the last run began, as spans count.
+        search: Costs of the search for the nearest code.
+    """
+
+    num_images: int
+    num_views: int
+    num_cores: int
+    device: str
+    compute_dtype: str
+    decode_ms: float
+    model_ms: float
+    write_ms: float
+    wall_s: float
+    cpu_s: float
+    device_busy: float | None
+    times: StageTimes
+    began_s: float
+    search: tuple[SearchCost, ...] = ()
+
+    @property
+    def limit_s(self) -> float:
+        """What a run must take: all work over the cores, or the slowest stage beside a device."""
+        host_ms = self.decode_ms + self.write_ms
+        if self.device_busy is None:
+            return self.num_images * (host_ms + self.model_ms) / 1000 / self.num_cores
+        return self.num_images * max(self.model_ms, host_ms / self.num_cores) / 1000
+
+    @property
+    def wall_over_limit(self) -> float:
+        """Wall time of a run over its limit; 1 is perfect."""
+        return self.wall_s / self.limit_s
+
+    @property
+    def cpu_over_stages(self) -> float | None:
+        """CPU time of a run over that of model and preparation alone; None beside a device."""
+        if self.device_busy is not None:
+            return None
+        return self.cpu_s * 1000 / self.num_images / (self.decode_ms + self.model_ms)
+
+    @property
+    def cores_to_feed(self) -> float:
+        """Cores that prepare and write as fast as the model takes images."""
+        return (self.decode_ms + self.write_ms) / self.model_ms if self.model_ms else float("inf")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report for machines."""
+        return {
+            "images": self.num_images,
+            "views": self.num_views,
+            "cores": self.num_cores,
+            "device": self.device,
+            "compute_dtype": self.compute_dtype,
+            "stages_ms_per_image": {
+                "decode": round(self.decode_ms, 3),
+                "model": round(self.model_ms, 3),
+                "write": round(self.write_ms, 3),
+            },
+            "run": {
+                "wall_s": round(self.wall_s, 3),
+                "cpu_s": round(self.cpu_s, 3),
+                "images_per_second": round(self.num_images / self.wall_s, 2),
+                "limit_s": round(self.limit_s, 3),
+                "wall_over_limit": round(self.wall_over_limit, 3),
+                "cpu_over_stages": self.cpu_over_stages and round(self.cpu_over_stages, 3),
+                "device_busy": self.device_busy and round(self.device_busy, 3),
+                **self.times.to_json(),
+            },
+            "decode_images_per_second_per_core": round(1000 / self.decode_ms, 1),
+            "cores_to_feed_the_model": round(self.cores_to_feed, 2),
+            "search": [cost.to_json() for cost in self.search],
+        }
+
+
+def bench(config: BenchConfig) -> BenchReport:
+    """Measure; progress is not told, since telling takes time.
+
+    Raises:
+        InputError: there are no images, or none that can be prepared.
+        VtokError: as the encoders do.
+    """
+    subject = _fake(config) if config.fake_device_ms is not None else _real(config)
+    items = list_inputs(config.input, config.limit)
+    tasks = list(items.tasks(range(min(STAGE_IMAGES, len(items.items)))))
+    preparation = Preparation(scheme=subject.scheme)
+    decode, model, write = [], [], []
+    runs: list[_Run] = []
+    for _ in range(config.rounds):
+        seconds, outcomes = _cpu_seconds(lambda: list(map(preparation.prepare, tasks)))
+        prepared = [each for each in outcomes if isinstance(each, Prepared)]
+        if not prepared:
+            raise InputError(f"none of the first {len(tasks)} images of {config.input} decodes")
+        decode.append(seconds * 1000 / len(tasks))
+        seconds, samples = subject.encode(prepared)
+        model.append(seconds * 1000 / len(prepared))
+        write.append(_store(subject.recipe, samples) * 1000 / len(samples))
+        runs.append(_run(config, subject))
+    last = runs[-1]
+    return BenchReport(
+        num_images=last.num_images,
+        num_views=last.times.num_views,
+        num_cores=default_num_workers(),
+        device=subject.device,
+        compute_dtype=subject.compute_dtype,
+        decode_ms=statistics.median(decode),
+        model_ms=statistics.median(model),
+        write_ms=statistics.median(write),
+        wall_s=statistics.median(run.wall_s for run in runs),
+        cpu_s=statistics.median(run.cpu_s for run in runs),
+        device_busy=(
+            None
+            if last.device_busy_s is None
+            else statistics.median((run.device_busy_s or 0) / run.wall_s for run in runs)
+        ),
+        times=last.times,
+        began_s=last.began_s,
+        search=tuple(search_costs(config.rounds)) if config.search else (),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Subject:
+    """What is measured: a recipe whose model is loaded, and how its device's time is known."""
+
+    recipe: Recipe
+    scheme: Scheme
+    device: str
+    compute_dtype: str
+    is_on_host: bool
+    busy_s: Callable[[StageTimes], float]
+
+    def encode(self, prepared: Sequence[Prepared]) -> tuple[float, list[Sample]]:
+        """Return the model's own seconds for these images, one batch at a time, and samples."""
+        times = StageTimes()
+        before = self.busy_s(times)
+        with closing(self.recipe.open_maker(times)) as maker:
+            made = list(maker.samples(prepared))
+        seconds = times.model_cpu_s if self.is_on_host else self.busy_s(times) - before
+        return seconds, [each for each in made if isinstance(each, Sample)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    wall_s: float
+    cpu_s: float
+    device_busy_s: float | None
+    num_images: int
+    times: StageTimes
+    began_s: float
+
+
+def _run(config: BenchConfig, subject: _Subject) -> _Run:
+    """Encode all images into a folder that goes again."""
+    spans: list[Span] = []
+    with tempfile.TemporaryDirectory(prefix="vtok-bench-") as folder:
+        run = RunConfig(
+            input=config.input,
+            output=Path(folder) / "out",
+            limit=config.limit,
+            workers=config.workers,
+            shard_size=FAKE_SHARD,
+        )
+        # What was written before is not this run's to bring to the disk.
+        os.sync()
+        cpu, began, busy = _all_cpu(), time.monotonic(), subject.busy_s(StageTimes())
+        report = run_shards(subject.recipe, run, spans=spans)
+        wall = time.monotonic() - began
+        return _Run(
+            wall_s=wall,
+            cpu_s=_all_cpu() - cpu,
+            device_busy_s=None if subject.is_on_host else subject.busy_s(report.times) - busy,
+            num_images=report.num_images,
+            times=report.times,
+            began_s=began,
+        )
+
+
+def _real(config: BenchConfig) -> _Subject:
+    is_vq = config.tokens == "vq"
+    placement = Placement.of(config.model, "indices" if is_vq else "features")
+    maker: Callable[[StageTimes], MakesSamples]
+    if is_vq:
+        tokenizer = registry.load_tokenizer(config.model.name)
+        record = record_of(tokenizer)
+    else:
+        encoder = registry.load_encoder(config.model.name)
+        record = record_of(encoder)
+    needs = needs_of(record)
+    scheme = scheme_for(config.cut, default_scheme(needs), needs)
+    where: Any = {"device": placement.device, "dtype": placement.dtype}
+    if is_vq:
+        placed = placement.measured(TokenizeForward(tokenizer, **where), scheme)
+        maker = partial(IndexMaker, tokenizer, needs, placed)
+    else:
+        placed = placement.measured(features_forward(encoder, **where), scheme)
+        maker = partial(FeatureMaker, encoder, needs, placed)
+    on_host = placement.device.type == "cpu"
+    return _Subject(
+        recipe=_recipe(is_vq, scheme, record, maker),
+        scheme=scheme,
+        device=str(placement.device),
+        compute_dtype=str(placement.dtype).removeprefix("torch."),
+        is_on_host=on_host,
+        busy_s=lambda times: times.model_busy_s,
+    )
+
+
+def _fake(config: BenchConfig) -> _Subject:
+    assert config.fake_device_ms is not None
+    is_vq = config.tokens == "vq"
+    forward = FakeForward(config.fake_device_ms / 1000, is_vq=is_vq)
+    cut = config.cut
+    if cut.scheme is None:
+        side = 256 if is_vq else 336
+        cut = CutConfig(scheme="squash", options=SchemeOptions(tile_size_px=side, patch_px=4))
+    scheme = scheme_for(cut, "squash")
+    record = ModelRecord(
+        name="fake-device",
+        family="fake",
+        weights_sha256="0" * 64,
+        codebook_size=16384 if is_vq else None,
+    )
+    return _Subject(
+        recipe=_recipe(is_vq, scheme, record, lambda times: _FakeMaker(forward, is_vq, times)),
+        scheme=scheme,
+        device=f"fake, {config.fake_device_ms:g} ms a view",
+        compute_dtype="none",
+        is_on_host=False,
+        busy_s=lambda _: forward.busy_s,
+    )
+
+
+def _recipe(
+    is_vq: bool, scheme: Scheme, record: ModelRecord, maker: Callable[[StageTimes], MakesSamples]
+) -> Recipe:
+    return Recipe(
+        command="encode-vq" if is_vq else "encode-continuous",
+        kind="indices" if is_vq else "features",
+        configuration={"scheme": scheme_record(scheme)},
+        preparation=Preparation(scheme=scheme),
+        open_maker=maker,
+        libraries=LIBRARIES,
+        model=record,
+        feature_dtype=None if is_vq else "float16",
+    )
+
+
+class _FakeMaker:
+    """Samples of whatever the fake device returns."""
+
+    def __init__(self, forward: FakeForward, is_vq: bool, times: StageTimes) -> None:
+        self._is_vq = is_vq
+        self._runner = Runner(forward, batch_size=MAX_VIEWS // 4, num_lanes=1, times=times)
+
+    def samples(self, outcomes: Iterable[Outcome]) -> Iterator[Sample | Failure]:
+        """Yield one sample or failure for every outcome."""
+        for each in self._runner.encode(outcomes):
+            yield self._sample(each) if isinstance(each, EncodedSample) else each
+
+    def close(self) -> None:
+        """End the thread of the device."""
+        self._runner.close()
+
+    def _sample(self, encoded: EncodedSample) -> Sample:
+        meta = describe(encoded.task, encoded.facts)
+        if self._is_vq:
+            return Sample(key=encoded.task.key, meta=meta, indices=encoded.arrays)
+        return Sample(key=encoded.task.key, meta=meta, features=encoded.arrays)
+
+
+def _store(recipe: Recipe, samples: Sequence[Sample]) -> float:
+    """Return the CPU seconds that it takes to write these samples."""
+    header = ShardHeader(
+        kind=recipe.kind,
+        layout=recipe.layout,
+        plan_sha256="0" * 64,
+        model=recipe.model,
+        feature_dtype=recipe.feature_dtype,
+        scheme=recipe.configuration["scheme"],
+    )
+    with (
+        tempfile.TemporaryDirectory(prefix="vtok-bench-") as folder,
+        ShardWriter(Path(folder) / "shard.tar", header) as writer,
+    ):
+        began = time.process_time()
+        for sample in samples:
+            writer.add(sample)
+        return time.process_time() - began
+
+
+def _cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
+    began = time.process_time()
+    result = work()
+    return time.process_time() - began, result
+
+
+def _all_cpu() -> float:
+    """Return the CPU seconds of this process and of its children that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
