@@ -227,10 +227,12 @@ class Encoder(nn.Module, ABC):
     Attributes:
         spec: The facts of the model.
         weights_sha256: Digest of the weights file it was loaded from; empty if it was not.
+        can_pack: Whether `features_packed` makes one sequence of views, where they are of any size.
     """
 
     spec: EncoderSpec
     weights_sha256: str = ""
+    can_pack: bool = False
 
     @abstractmethod
     def features(self, pixels: Tensor) -> Tensor:

@@ -42,13 +42,19 @@ def resize(encoder: Encoder, size: ViewSize, interpolation: Interpolation) -> En
         encoder.take_sizes(interpolation)
     if size == "any":
         encoder.spec = replace(
-            encoder.spec, size_policy="any", fixed_size=None, scheme=None, scheme_options={}
+            encoder.spec,
+            size_policy="any",
+            fixed_size=None,
+            scheme=None,
+            scheme_options={},
+            packs=encoder.can_pack,
         )
         return encoder
     encoder.spec = replace(
         encoder.spec,
         size_policy="fixed",
         fixed_size=_square(size),
+        packs=False,  # there is nothing to gain: all views are alike
         **_own_scheme(spec.scheme, spec.scheme_options, size),
     )
     return encoder

@@ -62,6 +62,7 @@ class VitEncoder(Encoder):
             interpolation=config.interpolation if config.position == "learned-1d" else None,
             packs=config.window is None,
         )
+        self.can_pack = self.spec.packs
         self.vit = VisionTransformer(config)
 
     def features(self, pixels: Tensor) -> Tensor:
@@ -72,7 +73,7 @@ class VitEncoder(Encoder):
 
     def features_packed(self, images: Sequence[Tensor]) -> list[Tensor]:
         """Return features (N, D) of each of some images (3, H, W), computed as one sequence."""
-        if not self.spec.packs:
+        if not self.can_pack:
             return super().features_packed(images)
         layers = self.spec.layers
         seen = self.vit.forward_packed(images, layers=layers)

@@ -7,19 +7,22 @@ Dimension letters: B batch, H W pixels, N vectors of a view, S tokens before the
 D channels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from vtok.errors import WeightsError
 from vtok.models.base import Encoder, EncoderSpec, Interpolation
+from vtok.models.vision.packing import SeePacked, prepare, qwen_packed
 from vtok.models.vision.positions import set_interpolation
 from vtok.models.vision.towers import Layers, Tower, image_px_of, interpolating
 from vtok.models.vision.wholes import Whole
 
 Compute = Callable[[Any, Tensor], Tensor]
+ComputePacked = Callable[[Any, Sequence[Tensor]], list[Tensor]]
 
 
 class VisionEncoder(Encoder):
@@ -30,13 +33,21 @@ class VisionEncoder(Encoder):
         compute: Network, pixels (B, 3, H, W) → features (B, N, D).
         spec: The facts.
         has_table: Whether it has learned positions that can be interpolated.
+        compute_packed: Network, pictures (3, H, W) of any sizes → features (N, D) of each; None
+            where it takes them one by one.
 
     Attributes:
         num_bytes_read: Of its weights files, where it was loaded from some.
     """
 
     def __init__(
-        self, network: nn.Module, compute: Compute, spec: EncoderSpec, *, has_table: bool = False
+        self,
+        network: nn.Module,
+        compute: Compute,
+        spec: EncoderSpec,
+        *,
+        has_table: bool = False,
+        compute_packed: ComputePacked | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -44,6 +55,10 @@ class VisionEncoder(Encoder):
         self.num_bytes_read = 0
         self._compute = compute
         self._has_table = has_table
+        self._compute_packed = compute_packed
+        if compute_packed is not None:
+            prepare(network)
+            self.can_pack = True
 
     def features(self, pixels: Tensor) -> Tensor:
         """Return features (B, N, D) of pixels (B, 3, H, W).
@@ -58,6 +73,12 @@ class VisionEncoder(Encoder):
                 f"configuration says (B, N, {self.spec.dim})"
             )
         return features
+
+    def features_packed(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """Return the features (N, D) of each of some pictures (3, H, W) of any sizes."""
+        if self._compute_packed is None:
+            return super().features_packed(images)
+        return self._compute_packed(self.network, images)
 
     def take_sizes(self, interpolation: Interpolation) -> None:
         """Take views of other sizes; learned positions are interpolated.
@@ -106,6 +127,26 @@ def patches_of(attribute: str | None, tower: Tower, config: Any, layers: Layers)
         return tiles[:, :, num_prefix:].flatten(1, 2)  # (B, T N, D)
 
     return compute
+
+
+def packed_patches_of(
+    see: SeePacked, attribute: str | None, tower: Tower, config: Any, layers: Layers
+) -> ComputePacked:
+    """Return what computes the vectors of patches of pictures of any sizes; as above."""
+    num_prefix = tower.num_prefix(config)
+
+    def compute(network: Any, images: Sequence[Tensor]) -> list[Tensor]:
+        return [tokens[num_prefix:] for tokens in see(_part(network, attribute), images, layers)]
+
+    return compute
+
+
+def qwen_projected(network: Any, images: Sequence[Tensor]) -> list[Tensor]:
+    """Return the vectors (M, D) of each picture in the language model's space (Qwen-VL)."""
+    output, grids = qwen_packed(network.visual, images)
+    cells = network.visual.config.spatial_merge_size**2
+    merged: Tensor = output.pooler_output
+    return list(torch.split(merged, [rows * cols // cells for rows, cols in grids]))
 
 
 def cls_of(attribute: str | None, tower: Tower, config: Any, layers: Layers) -> Compute:

@@ -13,13 +13,17 @@ from vtok.models.base import Encoder, EncoderSpec, Output
 from vtok.models.modelfiles import CONFIG_NAME
 from vtok.models.vision.encoder import (
     Compute,
+    ComputePacked,
     VisionEncoder,
     cls_of,
     embedding,
+    packed_patches_of,
     patches_of,
     pooled_of,
     projected_of,
+    qwen_projected,
 )
+from vtok.models.vision.packing import PACKED
 from vtok.models.vision.preprocessing import Preprocessing, preprocessing_of
 from vtok.models.vision.skeleton import built, transformers_for
 from vtok.models.vision.sources import ModelSource, open_weights, read_json
@@ -77,6 +81,8 @@ class _Recipe:
         dim: Length of a vector.
         merge: Patches along one side that a vector stands for.
         num_tokens: Vectors of a view where they form no grid.
+        compute_packed: Its outputs of pictures of any sizes as one sequence; None where it has no
+            such way.
         takes_sizes: Whether it computes the same of pictures of other sizes, if its tower does.
     """
 
@@ -87,6 +93,7 @@ class _Recipe:
     without: tuple[str, ...] = field(default=())
     merge: int = 1
     num_tokens: int | None = None
+    compute_packed: ComputePacked | None = None
     takes_sizes: bool = True
 
 
@@ -126,6 +133,7 @@ def load_vision_encoder(
         recipe.compute,
         _spec(model, recipe, preprocessing, output, layers),
         has_table=model.tower.has_table and recipe.takes_sizes,
+        compute_packed=recipe.compute_packed,
     )
     encoder.weights_sha256 = files.sha256
     encoder.num_bytes_read = files.num_bytes_read
@@ -197,8 +205,12 @@ def _recipe(model: _Model, output: Output, layers: Layers) -> _Recipe:
     attribute = None if whole is None else whole.tower
     taken = layers or (() if whole is None else whole.tower_layers(model.config))
     compute: Compute
+    packed: ComputePacked | None = None
     if output == "patches":
         compute = patches_of(attribute, model.tower, model.vision, taken)
+        see = PACKED.get(model.vision.model_type)
+        if see is not None:
+            packed = packed_patches_of(see, attribute, model.tower, model.vision, taken)
     elif output == "cls" and model.tower.has_cls:
         compute = cls_of(attribute, model.tower, model.vision, taken)
     elif output == "pooled" and model.tower.pools(model.vision):
@@ -210,6 +222,7 @@ def _recipe(model: _Model, output: Output, layers: Layers) -> _Recipe:
         config=model.vision if whole is None else model.config,
         without=() if whole is None else (*whole.language, *whole.projector),
         compute=compute,
+        compute_packed=packed,
         dim=model.width * (len(taken) or 1 if output != "pooled" else 1),
         num_tokens=None if output == "patches" else 1,
     )
@@ -233,6 +246,7 @@ def _projected(model: _Model, layers: Layers) -> _Recipe:
         config=config,
         without=whole.language,
         compute=projected_of(whole, model.tower, layers or own),
+        compute_packed=qwen_projected if whole.tower == "visual" else None,
         dim=int(config.get_text_config().hidden_size),
         merge=merge,
         num_tokens=model.num_patches // merge**2 + kept if kept else None,
@@ -279,5 +293,6 @@ def _spec(
         scheme=own.scheme,
         scheme_options=own.options,
         reads_tiles_together=model.tower.reads_tiles_together,
+        packs=fixed is None and recipe.compute_packed is not None,
         interpolation="bicubic" if model.tower.has_table and fixed is None else None,
     )
