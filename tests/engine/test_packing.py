@@ -42,7 +42,11 @@ def encoder(*, layers: tuple[int, ...] = (), **options: Any) -> VitEncoder:
 
 
 def views(sizes: Sequence[tuple[int, int]] = tuple(SIZES)) -> list[np.ndarray]:
-    return [picture(height, width, seed) for seed, (height, width) in enumerate(sizes)]
+    """Return views as decode workers hand them on: not to be written to."""
+    found = [picture(height, width, seed) for seed, (height, width) in enumerate(sizes)]
+    for view in found:
+        view.flags.writeable = False
+    return found
 
 
 def run(forward: PackedForward, pack: Sequence[np.ndarray]) -> list[Any]:
@@ -63,7 +67,7 @@ def test_a_pack_gives_what_each_view_gives_alone(
     model = encoder(**options, layers=layers)
     together = run(packed(model), views())
     for (height, width), features, view in zip(SIZES, together, views(), strict=True):
-        pixels = torch.from_numpy(view).permute(2, 0, 1)[None].float() / 127.5 - 1
+        pixels = torch.from_numpy(view.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
         with torch.inference_mode():
             alone = model.features(pixels)[0].numpy()
         assert features.shape == (height // PATCH * (width // PATCH), 32 * max(1, len(layers)))

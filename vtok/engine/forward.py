@@ -125,9 +125,13 @@ class Forward(ABC):
                 results.append(
                     value.numpy()
                     if is_finite
-                    else NonFiniteError("the model's output is NaN or infinite")
+                    else NonFiniteError(f"the model's output is NaN or infinite{self._advice()}")
                 )
         return results
+
+    def _advice(self) -> str:
+        half = self.dtype == torch.float16
+        return ", in fp16: --compute-dtype bf16 has a wider range" if half else ""
 
     def kind(self, part: Any) -> Hashable:
         """Return what batches have in common of which equally many fit into the memory."""

@@ -1,8 +1,7 @@
 """A pack through an encoder: views of any sizes as one sequence, and apart again.
 
-In: arrays (H, W, 3) of any sizes. Out: for each its features (N, D) on the host. On a GPU they
-travel in one piece. This file does not know how an encoder keeps them apart, nor how packs are
-formed.
+In: arrays (H, W, 3) of any sizes. Out: for each its features (N, D) on the host. This file does not
+know how an encoder keeps them apart, nor how packs are formed.
 
 Dimension letters: V views, H W pixels, N tokens, D channels.
 """
@@ -38,9 +37,7 @@ class PackedForward(FeaturesForward):
         return launched._replace(lengths=tuple(len(each) for each in features))
 
     def _views(self, part: Sequence[Array]) -> list[Tensor]:
-        """Return the arrays (1, H, W, 3), on the device if that is where they have to go."""
-        if self.device.type != "cuda":
-            return [torch.from_numpy(array).unsqueeze(0) for array in part]
+        """Return the arrays (1, H, W, 3) on the device, whereto they travel in one piece."""
         flat = np.concatenate([array.reshape(-1) for array in part])
         moved = self.send(torch.from_numpy(flat))
         pieces = torch.split(moved, [array.size for array in part])
