@@ -18,6 +18,9 @@ CLASSES = {
     "clip": tf.CLIPVisionModel,
     "siglip": tf.SiglipVisionModel,
     "siglip2-naflex": tf.Siglip2VisionModel,
+    "vit": tf.ViTModel,
+    "dinov2": tf.Dinov2Model,
+    "dinov2-registers": tf.Dinov2WithRegistersModel,
     "pixtral": tf.PixtralVisionModel,
     "llava-1.5": tf.LlavaModel,
     "mistral3": tf.Mistral3Model,
@@ -25,7 +28,7 @@ CLASSES = {
     "qwen2.5-vl": tf.Qwen2_5_VLModel,
     "qwen3-vl": tf.Qwen3VLModel,
 }
-OF_ONE_SIZE = ("clip", "siglip", "llava-1.5")
+OF_ONE_SIZE = ("clip", "siglip", "vit", "llava-1.5")
 PROJECTED = ("qwen2-vl", "qwen2.5-vl", "qwen3-vl")
 CASES = [
     *((name, "patches", layers) for name in CLASSES for layers in ((), (-2, 0))),
@@ -81,7 +84,7 @@ def test_packed_as_alone_and_unseen_by_neighbours(
         assert torch.equal(packed, other) == (number != 1)
 
 
-@pytest.mark.parametrize("name", ["siglip2-naflex", "pixtral", "clip"])
+@pytest.mark.parametrize("name", ["siglip2-naflex", "pixtral", "clip", "vit", "dinov2"])
 def test_the_attention_sees_where_pictures_begin(
     folders: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

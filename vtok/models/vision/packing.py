@@ -100,6 +100,21 @@ def _by_table(network: Any, images: Sequence[Tensor], layers: Layers) -> list[Te
     return _apart(states if layers else [network.post_layernorm(states[0])], packing)
 
 
+def _vit(network: Any, images: Sequence[Tensor], layers: Layers) -> list[Tensor]:
+    parts = [
+        network.embeddings(image.unsqueeze(0), **interpolating(network.config, image.unsqueeze(0)))
+        for image in images
+    ]
+    states, packing = _through(network.layers, parts, layers)
+    return _apart(states if layers else [network.layernorm(states[0])], packing)
+
+
+def _dino(network: Any, images: Sequence[Tensor], layers: Layers) -> list[Tensor]:
+    parts = [network.embeddings(image.unsqueeze(0)) for image in images]
+    states, packing = _through(network.encoder.layer, parts, layers)
+    return _apart(states if layers else [network.layernorm(states[0])], packing)
+
+
 def _pixtral(network: Any, images: Sequence[Tensor], layers: Layers) -> list[Tensor]:
     parts, places = [], []
     for image in images:
@@ -152,6 +167,9 @@ PACKED: dict[str, SeePacked] = {
     "clip_vision_model": _by_table,
     "siglip_vision_model": _by_table,
     "siglip2_vision_model": _naflex,
+    "vit": _vit,
+    "dinov2": _dino,
+    "dinov2_with_registers": _dino,
     "pixtral": _pixtral,
     "qwen2_vl_vision": _qwen,
     "qwen2_5_vl_vision": _qwen,
