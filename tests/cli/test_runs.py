@@ -289,3 +289,28 @@ def test_how_images_are_decoded_and_how_many_at_once_is_in_the_plan(
     assert vtok(*arguments, "--json").report["images"] == 0
     one_by_one = vtok(*arguments, "--batch-size", 1, code=3).stderr
     assert "batch_size" in one_by_one
+
+
+@pytest.mark.parametrize("command", ENCODINGS)
+def test_devices_change_no_byte(
+    vtok: Any, photos_and_broken: Path, model: Path, tmp_path: Path, digests: Any, command: str
+) -> None:
+    for devices in ("cpu", "cpu,cpu"):
+        report = vtok(
+            command, photos_and_broken, tmp_path / devices, "--model", model, "--device", devices,
+            "--workers", 1, "--shard-size", 2, "--json",
+        ).report  # fmt: skip
+        assert (report["written"], report["failed"], report["images"]) == (4, 3, 7)
+        assert report["stages"]["batches"] > 0
+    assert digests(tmp_path / "cpu") == digests(tmp_path / "cpu,cpu")
+
+
+def test_a_failure_on_one_device_ends_a_run_that_must_not_fail(
+    vtok: Any, photos_and_broken: Path, model: Path, tmp_path: Path
+) -> None:
+    outcome = vtok(
+        "encode-vq", photos_and_broken, tmp_path / "out", "--model", model, "--device", "cpu,cpu",
+        "--workers", 1, "--shard-size", 2, "--on-error", "fail", code=6,
+    )  # fmt: skip
+    assert "--on-error skip would go on" in outcome.stderr
+    assert not list((tmp_path / "out").glob("*.tmp*"))

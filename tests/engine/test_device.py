@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vtok.engine.device import resolve_device, resolve_dtype, to_bytes, to_pixels
+from vtok.engine.device import resolve_device, resolve_devices, resolve_dtype, to_bytes, to_pixels
 from vtok.errors import DeviceError, UnknownNameError
 from vtok.models.base import PixelRange
 
@@ -89,3 +89,11 @@ def test_rounding_is_that_of_numpy(value: float) -> None:
     scaled = (np.float32(value) * np.float32(0.5) + np.float32(0.5)) * np.float32(255)
     expected = np.rint(np.clip(scaled, 0, 255))
     assert to_bytes(pixels, PixelRange()).flatten().tolist() == [expected] * 3
+
+
+def test_several_devices_are_of_one_kind() -> None:
+    assert [str(device) for device in resolve_devices("cpu, cpu")] == ["cpu", "cpu"]
+    with pytest.raises(DeviceError):
+        resolve_devices("cuda:998,cuda:999")
+    with pytest.raises(UnknownNameError):
+        resolve_devices("cpu,tpu")

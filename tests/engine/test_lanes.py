@@ -89,5 +89,5 @@ def test_the_bottleneck_is_what_was_waited_for(
 def test_times_of_workers_add_up() -> None:
     total, one = StageTimes(num_samples=2), StageTimes(num_samples=3)
     one.worked(Span("write", 0, 1.0, 3.5))
-    total.add(one)
+    total.add(one.sums())
     assert (total.num_samples, total.write_busy_s) == (5, 2.5)

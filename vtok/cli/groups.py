@@ -85,7 +85,7 @@ class ModelFlags:
     """Which model, and where it runs."""
 
     model: options.Model = DEFAULT_MODEL
-    device: options.Device = "auto"
+    device: options.Devices = "auto"
     compute_dtype: options.ComputeDtype = options.ComputeDtypeChoice.AUTO
     batch_size: options.BatchSize = None
 

@@ -227,6 +227,15 @@ ShardsModel = Annotated[
 Device = Annotated[
     str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
 ]
+Devices = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="auto, cpu, cuda, cuda:N or mps; cuda:0,cuda:1 or cuda:all for a process a device, "
+        "which share the shards out and change no byte.",
+    ),
+]
 ComputeDtype = Annotated[
     ComputeDtypeChoice,
     typer.Option(

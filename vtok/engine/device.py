@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vtok.errors import DeviceError, UnknownNameError
+from vtok.errors import DeviceError, UnknownNameError, UsageError
 from vtok.models.base import PixelRange
 
 Purpose = Literal["indices", "features", "exact", "pixels"]
@@ -58,6 +58,30 @@ def resolve_device(name: str = "auto") -> torch.device:
             raise DeviceError(f"{name} was asked for, but there is {found}: try --device auto")
         return torch.device("cuda", number)
     return torch.device(name)
+
+
+def resolve_devices(text: str) -> tuple[torch.device, ...]:
+    """Return the devices of a list, all of one kind.
+
+    Args:
+        text: Names as `resolve_device` takes them, with commas between them; `cuda:all` for every
+            CUDA device.
+
+    Raises:
+        UnknownNameError: there is no such kind of device.
+        DeviceError: this machine does not have one of them.
+        UsageError: they are of different kinds, or a GPU is named twice.
+    """
+    if text == "cuda:all":
+        text = ",".join(f"cuda:{number}" for number in range(max(1, torch.cuda.device_count())))
+    devices = tuple(resolve_device(name.strip()) for name in text.split(","))
+    if len({device.type for device in devices}) > 1:
+        raise UsageError(
+            f"--device {text}: devices of one kind only, or bytes would depend on them"
+        )
+    if devices[0].type != "cpu" and len(set(devices)) < len(devices):
+        raise UsageError(f"--device {text}: a device is named twice")
+    return devices
 
 
 def resolve_dtype(

@@ -5,7 +5,7 @@ have waited for, and spans that a picture of the overlap can be drawn from. Know
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic, thread_time
@@ -14,6 +14,11 @@ from typing import Any, Literal, NamedTuple
 StageName = Literal["decode", "model", "write"]
 
 MAX_SPANS = 200_000
+
+_SUMS = (
+    "input_s", "model_s", "output_s", "decode_busy_s", "model_busy_s", "model_cpu_s",
+    "write_busy_s", "num_samples", "num_views", "num_batches",
+)  # fmt: skip
 
 
 class Span(NamedTuple):
@@ -134,10 +139,11 @@ class StageTimes:
             "batches": self.num_batches,
         }
 
-    def add(self, other: "StageTimes") -> None:
-        """Add the times of a worker that ran beside this one; its spans are its own."""
-        for name in (
-            "input_s", "model_s", "output_s", "decode_busy_s", "model_busy_s", "model_cpu_s",
-            "write_busy_s", "num_samples", "num_views", "num_batches",
-        ):  # fmt: skip
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+    def sums(self) -> dict[str, float]:
+        """Return the seconds and counts, to be added to another's."""
+        return {name: getattr(self, name) for name in _SUMS}
+
+    def add(self, sums: Mapping[str, float]) -> None:
+        """Add the sums of a worker that ran beside this one."""
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + sums[name])

@@ -112,7 +112,7 @@ def main(socket_descriptor: int, lifeline_descriptor: int) -> None:
             parent, however the parent ends.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
-    _die_with_parent(lifeline_descriptor)
+    die_with_parent(lifeline_descriptor)
     connection = Connection(socket_descriptor)
     boot: Boot = pickle.loads(connection.recv_bytes())
     _limit(boot.memory_limit_bytes)
@@ -150,10 +150,10 @@ def _carry_out(
         message = f"it needs more memory than a worker may take: {error}"
         return task.failure("decode", ImageTooLargeError.reason, message), None
     except BaseException as error:  # noqa: BLE001 - it is raised again, in the parent
-        return Broken(_portable(error), traceback.format_exc()), None
+        return Broken(portable(error), traceback.format_exc()), None
 
 
-def _portable(error: BaseException) -> BaseException | None:
+def portable(error: BaseException) -> BaseException | None:
     """Return the exception if it survives the journey to another process."""
     try:
         pickle.loads(pickle.dumps(error))
@@ -162,7 +162,7 @@ def _portable(error: BaseException) -> BaseException | None:
     return error
 
 
-def _die_with_parent(lifeline: int) -> None:
+def die_with_parent(lifeline: int) -> None:
     """Have the kernel kill this process when the lifeline's other end closes.
 
     A signal on hang-up works in the midst of a decoder that never comes back to Python, and,

@@ -5,7 +5,7 @@ it will work (it holds processes and a model), takes any subset of the units, an
 with other workers but the output folder: that is all that other executors need to know.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
@@ -15,7 +15,7 @@ ResultT = TypeVar("ResultT", covariant=True)
 class Worker(Protocol[ResultT]):
     """Does units of work, one after the other."""
 
-    def work(self, units: Sequence[int]) -> Iterator[ResultT]:
+    def work(self, units: Iterable[int]) -> Iterator[ResultT]:
         """Yield one result for every unit, in order, as soon as it is committed."""
 
 

@@ -36,7 +36,8 @@ from vtok.pipelines.encode_vq import IndexMaker
 from vtok.pipelines.encoding import LIBRARIES, Placement
 from vtok.pipelines.inputs import list_inputs
 from vtok.pipelines.models import needs_of, record_of
-from vtok.pipelines.run import Recipe, run_shards
+from vtok.pipelines.recipe import Recipe
+from vtok.pipelines.run import run_shards
 from vtok.pipelines.shard_worker import MakesSamples
 from vtok.records import Failure
 from vtok.resolution import Scheme, SchemeOptions

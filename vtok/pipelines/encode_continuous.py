@@ -23,11 +23,12 @@ from vtok.pipelines.config import (
 )
 from vtok.pipelines.cut import ModelNeeds, default_scheme, scheme_for, scheme_record
 from vtok.pipelines.describe import carried, describe
-from vtok.pipelines.encoding import LIBRARIES, Placement, fitting
+from vtok.pipelines.encoding import LIBRARIES, Placement, each_alone, fitting
 from vtok.pipelines.models import RunModel
 from vtok.pipelines.outcome import RunReport
-from vtok.pipelines.progress import Progress, Silence
-from vtok.pipelines.run import Recipe, run_shards
+from vtok.pipelines.progress import Progress
+from vtok.pipelines.recipe import Recipe
+from vtok.pipelines.run import run_shards
 from vtok.records import Failure
 from vtok.shards.fields import FeatureDtype
 from vtok.shards.samples import Sample
@@ -48,6 +49,18 @@ def encode_continuous(
         VtokError: as `vtok.pipelines.run.run_shards` does; UnknownNameError, WeightsError and
             DeviceError for the model.
     """
+    request = _request(config.projector)
+    if request is not None and request.weights is None and progress is not None:
+        progress.note(
+            f"the {request.kind} projector is drawn at random (--seed {request.seed}): its vectors "
+            "mean nothing to a language model that was not trained with it; --projector-weights "
+            "reads a trained one"
+        )
+    return run_shards(encode_continuous_recipe(config), config.run, progress)
+
+
+def encode_continuous_recipe(config: EncodeContinuousConfig) -> Recipe:
+    """Return what the command adds to a run; the model is loaded where its record is not known."""
     # Who stores every bit of a float32 wants every bit computed.
     placement = Placement.of(config.model, "exact" if config.dtype == "fp32" else "features")
     request = _request(config.projector)
@@ -66,7 +79,7 @@ def encode_continuous(
         scheme,
         config.run,
     )
-    recipe = Recipe(
+    return Recipe(
         command="encode-continuous",
         kind="features",
         configuration={
@@ -88,15 +101,8 @@ def encode_continuous(
         model=model.record,
         layout=config.layout,
         feature_dtype=_STORED[config.dtype],
+        alone=each_alone(config, encode_continuous_recipe),
     )
-    progress = progress or Silence()
-    if request is not None and request.weights is None:
-        progress.note(
-            f"the {request.kind} projector is drawn at random (--seed {request.seed}): its vectors "
-            "mean nothing to a language model that was not trained with it; --projector-weights "
-            "reads a trained one"
-        )
-    return run_shards(recipe, config.run, progress)
 
 
 def _size_record(wanted: OutputConfig) -> dict[str, Any]:

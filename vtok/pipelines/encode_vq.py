@@ -14,11 +14,12 @@ from vtok.models.base import Tokenizer
 from vtok.pipelines.config import EncodeVqConfig
 from vtok.pipelines.cut import ModelNeeds, default_scheme, scheme_for, scheme_record
 from vtok.pipelines.describe import carried, describe
-from vtok.pipelines.encoding import LIBRARIES, Placement, fitting
+from vtok.pipelines.encoding import LIBRARIES, Placement, each_alone, fitting
 from vtok.pipelines.models import RunModel, tokenizer_digest
 from vtok.pipelines.outcome import RunReport
 from vtok.pipelines.progress import Progress
-from vtok.pipelines.run import Recipe, run_shards
+from vtok.pipelines.recipe import Recipe
+from vtok.pipelines.run import run_shards
 from vtok.records import Failure
 from vtok.shards.samples import Sample
 
@@ -30,6 +31,11 @@ def encode_vq(config: EncodeVqConfig, progress: Progress | None = None) -> RunRe
         VtokError: as `vtok.pipelines.run.run_shards` does; UnknownNameError, WeightsError and
             DeviceError for the model.
     """
+    return run_shards(encode_vq_recipe(config), config.run, progress)
+
+
+def encode_vq_recipe(config: EncodeVqConfig) -> Recipe:
+    """Return what the command adds to a run; the model is loaded where its record is not known."""
     placement = Placement.of(config.model, "indices")
     model = RunModel(
         config.model.name, registry.load_tokenizer, tokenizer_digest, config.run.output
@@ -40,7 +46,7 @@ def encode_vq(config: EncodeVqConfig, progress: Progress | None = None) -> RunRe
         scheme,
         config.run,
     )
-    recipe = Recipe(
+    return Recipe(
         command="encode-vq",
         kind="indices",
         configuration={"scheme": scheme_record(scheme), **placement.to_json()},
@@ -54,8 +60,8 @@ def encode_vq(config: EncodeVqConfig, progress: Progress | None = None) -> RunRe
         libraries=LIBRARIES,
         model=model.record,
         layout=config.layout,
+        alone=each_alone(config, encode_vq_recipe),
     )
-    return run_shards(recipe, config.run, progress)
 
 
 class IndexMaker:

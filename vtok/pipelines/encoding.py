@@ -6,9 +6,10 @@ Knows nothing of indices or features.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from vtok.engine.device import Purpose, resolve_device, resolve_dtype
+from vtok.engine.device import Purpose, resolve_devices, resolve_dtype
 from vtok.engine.forward import Forward
 from vtok.engine.lanes import default_num_lanes
 from vtok.engine.preparation import Outcome
@@ -16,11 +17,19 @@ from vtok.engine.runner import Runner
 from vtok.engine.sizing import find_batch_pixels
 from vtok.engine.times import StageTimes
 from vtok.errors import DegenerateSizeError
-from vtok.pipelines.config import ModelConfig, RunConfig
+from vtok.pipelines.config import (
+    EncodeContinuousConfig,
+    EncodeVqConfig,
+    ModelConfig,
+    RunConfig,
+)
 from vtok.pipelines.cut import ModelNeeds
 from vtok.pipelines.models import recorded_option
+from vtok.pipelines.recipe import Recipe
 from vtok.records import Failure, Size
 from vtok.resolution import Scheme
+
+ConfigT = TypeVar("ConfigT", EncodeVqConfig, EncodeContinuousConfig)
 
 LIBRARIES = ("pillow", "numpy", "torch")
 
@@ -32,7 +41,7 @@ class Placement:
     """Where and how a model runs.
 
     Attributes:
-        device: A `torch.device`.
+        device: A `torch.device`; the first where there are several.
         dtype: What it computes in, a `torch.dtype`.
         batch_size: Most views at once; None for as many as suit their size.
         batch_pixels: Pixels at once where no `batch_size` was given, once it is `sized`.
@@ -51,7 +60,7 @@ class Placement:
             DeviceError: this machine does not have the device.
             UnknownNameError: there is no such device or dtype.
         """
-        device = resolve_device(config.device)
+        device = resolve_devices(config.device)[0]
         dtype = resolve_dtype(config.compute_dtype, device=device, purpose=purpose)
         return cls(device, dtype, config.batch_size)
 
@@ -97,6 +106,31 @@ class Placement:
             num_lanes=default_num_lanes(self.device),
             times=times,
         )
+
+
+def each_alone(
+    config: ConfigT, build: Callable[[ConfigT], Recipe]
+) -> tuple[tuple[str, Callable[[], Recipe]], ...]:
+    """Return how a command is set up for each of several devices; nothing for a single one.
+
+    Args:
+        config: The command's, with all devices.
+        build: Sets the command up; importable by its name, for it travels to other processes.
+    """
+    devices = resolve_devices(config.model.device)
+    if len(devices) == 1:
+        return ()
+    run = replace(config.run, overwrite=False)  # it is being overwritten once, by the run itself
+    return tuple(
+        (
+            str(device),
+            partial(
+                build,
+                replace(config, run=run, model=replace(config.model, device=str(device))),
+            ),
+        )
+        for device in devices
+    )
 
 
 def fitting(outcomes: Iterable[Outcome], needs: ModelNeeds) -> Iterator[Outcome]:

@@ -6,17 +6,18 @@ report. Knows nothing of any one command.
 
 import platform
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
-from typing import Any
 
 import vtok
-from vtok.engine.preparation import Prepares
+from vtok.engine.decoding import default_num_workers
 from vtok.engine.times import Span, StageTimes
+from vtok.executors.devices import run_on_devices
 from vtok.executors.local import run_here
 from vtok.pipelines.changed_inputs import naming_changed_inputs
 from vtok.pipelines.config import RunConfig
+from vtok.pipelines.device_job import DeviceJob, hearing
 from vtok.pipelines.failure_list import listing_failures
 from vtok.pipelines.failures import FailureBudget
 from vtok.pipelines.input_record import record_inputs, recorded_digest
@@ -24,39 +25,12 @@ from vtok.pipelines.inputs import list_inputs
 from vtok.pipelines.outcome import RunReport
 from vtok.pipelines.outputs import check_output, output_folder
 from vtok.pipelines.progress import Progress, Silence
-from vtok.pipelines.shard_worker import MakesSamples, ShardJob
+from vtok.pipelines.recipe import Recipe
+from vtok.pipelines.shard_worker import PlannedWork, ShardJob
 from vtok.shards.commit import CommitRecord
-from vtok.shards.fields import FeatureDtype
-from vtok.shards.header import Kind, Layout, ModelRecord, ShardHeader
+from vtok.shards.header import ShardHeader
 from vtok.shards.manifest import finish_run
 from vtok.shards.plan import RunPlan
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """What a command adds to the skeleton.
-
-    Attributes:
-        command: Its name.
-        kind: What its samples hold.
-        configuration: Every option that changes a byte, JSON-ready; the scheme under `scheme`.
-        preparation: What decode workers do with an image.
-        open_maker: Makes samples of what they prepare; called only if there is work.
-        libraries: Distributions, vtok aside, that compute the bytes.
-        model: The model, where there is one.
-        layout: How samples lie in a tar.
-        feature_dtype: What features are stored in.
-    """
-
-    command: str
-    kind: Kind
-    configuration: dict[str, Any]
-    preparation: Prepares
-    open_maker: Callable[[StageTimes], MakesSamples]
-    libraries: tuple[str, ...]
-    model: ModelRecord | None = None
-    layout: Layout = "sample"
-    feature_dtype: FeatureDtype | None = None
 
 
 def run_shards(
@@ -111,15 +85,13 @@ def run_shards(
         feature_dtype=recipe.feature_dtype,
         scheme=recipe.configuration["scheme"],
     )
-    job = ShardJob(
+    work = PlannedWork(
         folder=config.output,
         plan=plan,
         header=header,
         inputs=inputs,
-        preparation=recipe.preparation,
         num_workers=config.workers,
         limits=config.limits,
-        open_maker=recipe.open_maker,
     )
     with (
         naming_changed_inputs(config.output, inputs),
@@ -140,7 +112,7 @@ def run_shards(
         with listing_failures(config.output, commits, progress) as heard:
             if missing:
                 progress.begin(num_shards=len(missing), num_images=num_images)
-                for commit in run_here(lambda: job.open(budget, heard, times), missing):
+                for commit in _results(recipe, work, missing, budget, heard, times):
                     commits.append(commit)
         manifest = finish_run(config.output, plan, commits)
     ordered = sorted(commits, key=lambda commit: commit.shard)
@@ -155,6 +127,36 @@ def run_shards(
         too_many=budget.verdict(),
         failures=tuple(failure for commit in ordered for failure in commit.failures),
     )
+
+
+def _results(
+    recipe: Recipe,
+    work: PlannedWork,
+    missing: Sequence[int],
+    budget: FailureBudget,
+    progress: Progress,
+    times: StageTimes,
+) -> Iterator[CommitRecord]:
+    """Make the missing shards: here, or each device in a process of its own."""
+    if not recipe.alone:
+        job = ShardJob(work=work, preparation=recipe.preparation, open_maker=recipe.open_maker)
+        yield from run_here(lambda: job.open(budget, progress, times), missing)
+        return
+    num_cores = max(1, default_num_workers() // len(recipe.alone))
+    share = replace(work, num_cores=num_cores)
+    jobs = [
+        DeviceJob(
+            name=name,
+            build=build,
+            work=share,
+            budget=budget,
+            environment={"OMP_NUM_THREADS": str(num_cores)},
+        )
+        for name, build in recipe.alone
+    ]
+    for commit in run_on_devices(jobs, missing, hearing(budget, progress, times)):
+        progress.shard_done()
+        yield commit
 
 
 def versions(libraries: tuple[str, ...]) -> dict[str, str]:

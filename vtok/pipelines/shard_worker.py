@@ -6,15 +6,15 @@ shard's bytes depend on its images alone. Knows nothing of who hands out shards.
 """
 
 import itertools
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from vtok.engine.decoding import DecodePool, UpTo, default_num_workers
-from vtok.engine.preparation import Outcome, Prepares
+from vtok.engine.preparation import ImageTask, Outcome, Prepares
 from vtok.engine.times import StageTimes
 from vtok.errors import SampleError, ShardError
 from vtok.pipelines.failures import FailureBudget
@@ -42,28 +42,41 @@ class MakesSamples(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShardJob:
-    """All that making any shard of a run needs.
+class PlannedWork:
+    """What a run has to do, whoever does it; travels by pickle.
 
     Attributes:
         folder: Where shards go.
         plan: What is to be done.
         header: What each shard says of itself.
         inputs: The images.
-        preparation: What the decode workers do with an image.
         num_workers: Of them; None for as many as are needed. Never more than images.
         limits: What one image may take of time and memory there.
-        open_maker: Makes samples of what they prepare, and fills in times; called once, when there
-            is work.
+        num_cores: Most decode workers where none were asked for; None for one a core.
     """
 
     folder: Path
     plan: RunPlan
     header: ShardHeader
     inputs: Inputs
-    preparation: Prepares
     num_workers: int | None
     limits: LimitConfig
+    num_cores: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardJob:
+    """All that making any shard of a run needs.
+
+    Attributes:
+        work: What is to be done.
+        preparation: What the decode workers do with an image.
+        open_maker: Makes samples of what they prepare, and fills in times; called once, when there
+            is work.
+    """
+
+    work: PlannedWork
+    preparation: Prepares
     open_maker: Callable[[StageTimes], MakesSamples]
 
     @contextmanager
@@ -71,22 +84,23 @@ class ShardJob:
         self, budget: FailureBudget, progress: Progress, times: StageTimes
     ) -> Iterator["ShardWorker"]:
         """Start the decode workers, then load the model while they start."""
+        work = self.work
         # Workers start at once: more of them than images would only cost memory.
-        num_images = self.plan.num_samples
-        wanted: int | UpTo = UpTo(min(default_num_workers(), num_images))
-        if self.num_workers is not None:
-            wanted = min(self.num_workers, num_images)
+        num_images = work.plan.num_samples
+        wanted: int | UpTo = UpTo(min(work.num_cores or default_num_workers(), num_images))
+        if work.num_workers is not None:
+            wanted = min(work.num_workers, num_images)
         with (
             DecodePool(
                 self.preparation,
                 num_workers=wanted,
-                timeout_s=self.limits.decode_timeout,
-                memory_limit_bytes=self.limits.decode_memory,
+                timeout_s=work.limits.decode_timeout,
+                memory_limit_bytes=work.limits.decode_memory,
                 times=times,
             ) as pool,
             closing(self.open_maker(times)) as maker,
         ):
-            yield ShardWorker(self, pool, maker, budget, progress, times)
+            yield ShardWorker(work, pool, maker, budget, progress, times)
 
 
 class _Written:
@@ -101,36 +115,43 @@ class ShardWorker:
 
     def __init__(
         self,
-        job: ShardJob,
+        work: PlannedWork,
         pool: DecodePool,
         maker: MakesSamples,
         budget: FailureBudget,
         progress: Progress,
         times: StageTimes,
     ) -> None:
-        self._job = job
+        self._work = work
         self._pool = pool
         self._maker = maker
         self._budget = budget
         self._progress = progress
         self._times = times
 
-    def work(self, shards: Sequence[int]) -> Iterator[CommitRecord]:
+    def work(self, shards: Iterable[int]) -> Iterator[CommitRecord]:
         """Make these shards and yield their commit records.
+
+        Args:
+            shards: Asked for as images are prepared ahead: from another thread, a little before
+                the shard is begun.
 
         Raises:
             TooManyFailuresError: more images failed than may; the shard at hand is dropped.
             OutputError: the disk refuses.
         """
-        plan = self._job.plan
-        ranges = [plan.shard_range(shard) for shard in shards]
-        tasks = itertools.chain.from_iterable(map(self._job.inputs.tasks, ranges))
-        outcomes = self._pool.map(tasks)
+        begun: deque[int] = deque()
+        outcomes = self._pool.map(self._tasks(shards, begun))
         with ShardThread[_Event](self._make, self._times) as thread:
             try:
-                for shard, positions in zip(shards, ranges, strict=True):
+                # The first outcome of a shard is there once its number is.
+                while (first := next(outcomes, None)) is not None:
+                    shard = begun.popleft()
                     thread.begin(shard)
-                    for made in self._maker.samples(itertools.islice(outcomes, len(positions))):
+                    rest = len(self._work.plan.shard_range(shard)) - 1
+                    ours = itertools.chain([first], itertools.islice(outcomes, rest))
+                    del first  # its pixels are let go of with the batch that they are in
+                    for made in self._maker.samples(ours):
                         thread.put(made)
                         yield from self._told(thread.heard())
                     thread.end()
@@ -138,6 +159,11 @@ class ShardWorker:
                 yield from self._told(thread.heard())  # what ended it is among what it has told
                 raise
             yield from self._told(thread.finish())
+
+    def _tasks(self, shards: Iterable[int], begun: deque[int]) -> Iterator[ImageTask]:
+        for shard in shards:
+            begun.append(shard)
+            yield from self._work.inputs.tasks(self._work.plan.shard_range(shard))
 
     def _told(self, events: Iterable[_Event]) -> Iterator[CommitRecord]:
         """Pass on what the writing thread tells; yield the commit records."""
@@ -154,7 +180,7 @@ class ShardWorker:
         self, shard: int, samples: Iterable[Sample | Failure], tell: Callable[[_Event], None]
     ) -> None:
         """Make one shard, in the writing thread."""
-        job = self._job
+        job = self._work
         tally = _Tally(job.header)
         with ShardWriter(job.folder / shard_name(shard), job.header) as writer:
             for made in samples:

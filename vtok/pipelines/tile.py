@@ -17,7 +17,8 @@ from vtok.pipelines.describe import carried, describe
 from vtok.pipelines.outcome import RunReport
 from vtok.pipelines.pictures import ImageCodec
 from vtok.pipelines.progress import Progress
-from vtok.pipelines.run import Recipe, run_shards
+from vtok.pipelines.recipe import Recipe
+from vtok.pipelines.run import run_shards
 from vtok.records import Failure
 from vtok.shards.samples import ImageBytes, Sample
 
