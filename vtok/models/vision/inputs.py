@@ -46,6 +46,25 @@ def reading_order(tokens: Tensor, rows: int, cols: int, merge: int) -> Tensor:
     return cells.transpose(2, 3).reshape(batch, rows * cols, dim)  # (B, hw, D)
 
 
+def windows_undone(tokens: Tensor, rows: int, cols: int, merge: int, side: int) -> Tensor:
+    """Return tokens (B, hw, D) cell by cell that lie window by window (Qwen2.5-VL).
+
+    Args:
+        tokens: (B, hw, D), the cells of a window row by row, the windows row by row.
+        rows: Of patches (h).
+        cols: Of patches (w).
+        merge: Patches along one side of a cell (M).
+        side: Cells along one side of a window; those at the right and bottom may be smaller.
+    """
+    batch, _, dim = tokens.shape
+    row = torch.arange(rows // merge, device=tokens.device).view(-1, 1)
+    col = torch.arange(cols // merge, device=tokens.device)
+    window = row // side * (cols // merge) + col // side  # (h/M, w/M)
+    order = window.flatten().argsort(stable=True)
+    cells = tokens.reshape(batch, len(order), merge**2, dim)
+    return cells[:, order.argsort()].reshape(batch, rows * cols, dim)  # (B, hw, D)
+
+
 def grids_thw(batch: int, rows: int, cols: int, device: torch.device) -> Tensor:
     """Return (B, 3): one frame, rows and columns of patches, for every picture."""
     return torch.tensor([[1, rows, cols]], device=device).repeat(batch, 1)

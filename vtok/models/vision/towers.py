@@ -20,6 +20,7 @@ from vtok.models.vision.inputs import (
     naflex_patches,
     reading_order,
     tiles_of,
+    windows_undone,
 )
 
 Layers = tuple[int, ...]
@@ -139,7 +140,11 @@ def _see_qwen(network: Any, pixels: Tensor, layers: Layers) -> Seen:
     output, rows, cols = qwen_output(network, pixels, layers)
     tokens = _chosen(output, layers)  # (B N, D)
     tokens = tokens.reshape(len(pixels), rows * cols, -1)  # (B, N, D)
-    return Seen(reading_order(tokens, rows, cols, network.config.spatial_merge_size), None)
+    merge, window_px = network.config.spatial_merge_size, getattr(network, "window_size", None)
+    if window_px is not None:
+        side = window_px // merge // patch_px_of(network.config)
+        tokens = windows_undone(tokens, rows, cols, merge, side)
+    return Seen(reading_order(tokens, rows, cols, merge), None)
 
 
 def qwen_output(network: Any, pixels: Tensor, layers: Layers) -> tuple[Any, int, int]:
