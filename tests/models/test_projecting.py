@@ -15,7 +15,7 @@ from vtok.errors import UsageError, WeightsError
 from vtok.io.files import sha256_file
 from vtok.models.base import Encoder, EncoderSpec, PixelRange
 from vtok.models.projecting import ProjectorRequest, project
-from vtok.models.projectorfile import make_projector, read_projector
+from vtok.models.projectorfile import make_projector, read_projector, save_projector
 from vtok.nn.projector import pixel_shuffle
 from vtok.records import Grid, Size
 
@@ -127,6 +127,21 @@ def test_what_was_saved_projects_as_before(tmp_path: Path, kind: str, number: in
     assert num_tokens == expected.shape[1]
     assert both.spec.dim == expected.shape[2] == D
     assert both.spec.output == "projected"
+
+
+def test_a_resamplers_heads_are_in_its_file(tmp_path: Path) -> None:
+    trained = make_projector("resampler", 5, E, D, num_heads=8)
+    features, grid = torch.randn(1, 6, E), Grid(rows=2, cols=3)
+    save_projector(trained, tmp_path / "p.safetensors")
+    held = read_projector(tmp_path / "p.safetensors", "resampler", 5)
+    assert torch.equal(held.projector(features, grid), trained(features, grid))
+    save_file(trained.state_dict(), tmp_path / "q.safetensors")  # says nothing: the usual number
+    other = read_projector(tmp_path / "q.safetensors", "resampler", 5)
+    assert not torch.allclose(other.projector(features, grid), trained(features, grid))
+    for said, problem in (("5", "5 heads do not divide"), ("many", "'many' heads cannot be")):
+        save_file(trained.state_dict(), tmp_path / "r.safetensors", {"num_heads": said})
+        with pytest.raises(WeightsError, match=problem):
+            read_projector(tmp_path / "r.safetensors", "resampler", 5)
 
 
 def test_a_linear_projector_without_bias_has_none(tmp_path: Path) -> None:

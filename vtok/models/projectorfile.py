@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from vtok.errors import WeightsError
-from vtok.io.files import sha256_file
+from vtok.io.files import sha256_file, write_bytes
+from vtok.models.modelfiles import SAFETENSORS
 from vtok.models.weights import ModelFolder, load_model, read_state
 from vtok.nn.projector import LinearProjector, MlpProjector, PixelShuffleProjector, Projector
 from vtok.nn.resampler import Resampler
@@ -45,6 +48,9 @@ _NAMES: dict[ProjectorKind, tuple[dict[str, str], ...]] = {
 }
 
 
+_NUM_HEADS = "num_heads"
+
+
 class HeldProjector(NamedTuple):
     """A projector as a file holds it.
 
@@ -67,7 +73,7 @@ def make_projector(
     *,
     hidden_dim: int | None = None,
     depth: int = 2,
-    mlp_ratio: float = 4.0,
+    num_heads: int | None = None,
 ) -> Projector:
     """Return a projector of `vtok.nn`, its weights drawn from torch's generator.
 
@@ -76,9 +82,11 @@ def make_projector(
         number: Side of a square of `pixel-shuffle`, tokens of `resampler`.
         in_dim: Vision channels (E).
         out_dim: Language channels (D).
-        hidden_dim: Channels inside `mlp`; D where None.
+        hidden_dim: Channels inside `mlp`, D where None; inside the MLPs of `resampler`, 4 E where
+            None.
         depth: Layers of `resampler`.
-        mlp_ratio: Channels inside its MLPs, as a multiple of E.
+        num_heads: Of its attention; None for heads of 64 channels, as Flamingo's, or narrower ones
+            where 64 does not divide E.
     """
     if kind == "linear":
         return LinearProjector(in_dim, out_dim)
@@ -86,11 +94,30 @@ def make_projector(
         return MlpProjector(in_dim, out_dim, hidden_dim=hidden_dim)
     if kind == "pixel-shuffle":
         return PixelShuffleProjector(in_dim, out_dim, factor=number)
-    # Heads of 64 channels, as Flamingo's; narrower where 64 does not divide.
-    num_heads = next((in_dim // c for c in (64, 32, 16, 8) if in_dim % c == 0), 1)
+    usual = next((in_dim // c for c in (64, 32, 16, 8) if in_dim % c == 0), 1)
     return Resampler(
-        in_dim, out_dim, num_queries=number, num_heads=num_heads, depth=depth, mlp_ratio=mlp_ratio
+        in_dim,
+        out_dim,
+        num_queries=number,
+        num_heads=num_heads or usual,
+        depth=depth,
+        mlp_ratio=(hidden_dim or 4 * in_dim) / in_dim,
     )
+
+
+def save_projector(projector: Projector, weights: Path) -> None:
+    """Write a projector's file, for `--projector-weights`.
+
+    What its tensors do not tell, the number of heads of a resampler, goes into the file's metadata.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    state = {name: t.detach().cpu().contiguous() for name, t in projector.state_dict().items()}
+    facts = None
+    if isinstance(projector, Resampler):
+        facts = {_NUM_HEADS: str(projector.num_heads)}
+    write_bytes(weights, save(state, metadata=facts))
 
 
 def read_projector(weights: Path, kind: ProjectorKind, number: int) -> HeldProjector:
@@ -107,6 +134,7 @@ def read_projector(weights: Path, kind: ProjectorKind, number: int) -> HeldProje
     folder = ModelFolder(weights, {}, projector_digest(weights), (weights,))
     state = _own_names(kind, read_state(folder), weights)
     shape = _shape(kind, number, state, weights)
+    num_heads = _num_heads(weights, shape.in_dim) if kind == "resampler" else None
 
     def make() -> Projector:
         return make_projector(
@@ -116,7 +144,7 @@ def read_projector(weights: Path, kind: ProjectorKind, number: int) -> HeldProje
             shape.out_dim,
             hidden_dim=shape.hidden_dim,
             depth=shape.depth,
-            mlp_ratio=shape.hidden_dim / shape.in_dim,
+            num_heads=num_heads,
         )
 
     return HeldProjector(load_model(make, state, folder), shape.in_dim, shape.out_dim)
@@ -132,6 +160,25 @@ def projector_digest(weights: Path) -> str:
         return sha256_file(weights)
     except OSError as error:
         raise WeightsError(f"{weights}: {error.strerror or error}") from error
+
+
+def _num_heads(weights: Path, in_dim: int) -> int | None:
+    """Return the number of heads that a file says; None where it says none.
+
+    Raises:
+        WeightsError: they do not divide the vectors.
+    """
+    if weights.suffix != SAFETENSORS:
+        return None
+    with safe_open(weights, "pt") as file:
+        said = (file.metadata() or {}).get(_NUM_HEADS)
+    if said is None:
+        return None
+    if not (said.isascii() and said.isdecimal() and 0 < int(said) <= in_dim):
+        raise WeightsError(f"{weights}: {said!r} heads cannot be")
+    if in_dim % int(said):
+        raise WeightsError(f"{weights}: {said} heads do not divide vectors of {in_dim}")
+    return int(said)
 
 
 def _own_names(
@@ -158,7 +205,7 @@ def _own_names(
             for ours, name in theirs.items():
                 weight = held[f"{name}weight"]
                 found[f"{ours}.weight"] = weight
-                found[f"{ours}.bias"] = held.get(f"{name}bias", weight.new_zeros(len(weight)))
+                found[f"{ours}.bias"] = held.get(f"{name}bias", weight.new_zeros(weight.shape[:1]))
             return found
     seen = ", ".join(sorted(state)[:4])
     raise WeightsError(f"{weights}: no {kind} projector is in it; there are: {seen}, ...")

@@ -67,6 +67,7 @@ class Resampler(Projector):
         norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()
+        self.num_heads = num_heads
         self.queries = nn.Parameter(torch.empty(num_queries, in_dim))
         nn.init.trunc_normal_(self.queries, std=0.02)
         self.layers = nn.ModuleList(
