@@ -314,3 +314,8 @@ def test_a_failure_on_one_device_ends_a_run_that_must_not_fail(
     )  # fmt: skip
     assert "--on-error skip would go on" in outcome.stderr
     assert not list((tmp_path / "out").glob("*.tmp*"))
+
+
+def test_only_the_encoders_take_several_devices(vtok: Any, photos: Path, tmp_path: Path) -> None:
+    refused = vtok("bench", photos, "--device", "cpu,cpu", code=2)
+    assert "only the encoders take several devices" in refused.stderr

@@ -85,7 +85,7 @@ class ModelFlags:
     """Which model, and where it runs."""
 
     model: options.Model = DEFAULT_MODEL
-    device: options.Devices = "auto"
+    device: options.Device = "auto"
     compute_dtype: options.ComputeDtype = options.ComputeDtypeChoice.AUTO
     batch_size: options.BatchSize = None
 

@@ -225,15 +225,12 @@ ShardsModel = Annotated[
     ),
 ]
 Device = Annotated[
-    str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
-]
-Devices = Annotated[
     str,
     typer.Option(
         "--device",
         metavar="NAME",
-        help="auto, cpu, cuda, cuda:N or mps; cuda:0,cuda:1 or cuda:all for a process a device, "
-        "which share the shards out and change no byte.",
+        help="auto, cpu, cuda, cuda:N or mps. The encoders take several (cuda:0,cuda:1 or "
+        "cuda:all): a process a device, which share the shards out and change no byte.",
     ),
 ]
 ComputeDtype = Annotated[

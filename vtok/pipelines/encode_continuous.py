@@ -6,6 +6,7 @@ In: an `EncodeContinuousConfig`. Out: shards of features (N, D), float16, bfloat
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
+from vtok.engine.device import Purpose
 from vtok.engine.packed import features_forward
 from vtok.engine.preparation import Outcome, Preparation
 from vtok.engine.runner import EncodedSample
@@ -62,7 +63,8 @@ def encode_continuous(
 def encode_continuous_recipe(config: EncodeContinuousConfig) -> Recipe:
     """Return what the command adds to a run; the model is loaded where its record is not known."""
     # Who stores every bit of a float32 wants every bit computed.
-    placement = Placement.of(config.model, "exact" if config.dtype == "fp32" else "features")
+    purpose: Purpose = "exact" if config.dtype == "fp32" else "features"
+    placement = Placement.of(config.model, purpose, takes_several=True)
     request = _request(config.projector)
 
     def load(name: str) -> Encoder:

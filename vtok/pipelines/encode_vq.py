@@ -36,7 +36,7 @@ def encode_vq(config: EncodeVqConfig, progress: Progress | None = None) -> RunRe
 
 def encode_vq_recipe(config: EncodeVqConfig) -> Recipe:
     """Return what the command adds to a run; the model is loaded where its record is not known."""
-    placement = Placement.of(config.model, "indices")
+    placement = Placement.of(config.model, "indices", takes_several=True)
     model = RunModel(
         config.model.name, registry.load_tokenizer, tokenizer_digest, config.run.output
     )

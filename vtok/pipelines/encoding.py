@@ -16,7 +16,7 @@ from vtok.engine.preparation import Outcome
 from vtok.engine.runner import Runner
 from vtok.engine.sizing import find_batch_pixels
 from vtok.engine.times import StageTimes
-from vtok.errors import DegenerateSizeError
+from vtok.errors import DegenerateSizeError, UsageError
 from vtok.pipelines.config import (
     EncodeContinuousConfig,
     EncodeVqConfig,
@@ -53,14 +53,24 @@ class Placement:
     batch_pixels: int | None = None
 
     @classmethod
-    def of(cls, config: ModelConfig, purpose: Purpose) -> "Placement":
+    def of(
+        cls, config: ModelConfig, purpose: Purpose, *, takes_several: bool = False
+    ) -> "Placement":
         """Return the placement that was asked for.
+
+        Args:
+            config: Names the device.
+            purpose: What is made of the outputs.
+            takes_several: Whether several devices may be named; this is then the first one's.
 
         Raises:
             DeviceError: this machine does not have the device.
             UnknownNameError: there is no such device or dtype.
+            UsageError: there are several, and one is taken.
         """
-        device = resolve_devices(config.device)[0]
+        device, *others = resolve_devices(config.device)
+        if others and not takes_several:
+            raise UsageError(f"--device {config.device}: only the encoders take several devices")
         dtype = resolve_dtype(config.compute_dtype, device=device, purpose=purpose)
         return cls(device, dtype, config.batch_size)
 
