@@ -16,9 +16,10 @@ import pytest
 from engine_fakes import Misbehaving, Probing, png_task, png_tasks, small_preparation, task
 
 from vtok.engine import decode_run, decoding, process
-from vtok.engine.decode_run import workers_needed
+from vtok.engine.decode_run import QUEUE_DEPTH, workers_needed
 from vtok.engine.decoding import DecodePool, UpTo, default_num_workers
 from vtok.engine.preparation import ImageTask, Outcome, Prepared
+from vtok.engine.slots import SlotReader
 from vtok.records import Failure
 
 
@@ -246,6 +247,23 @@ def test_pixels_stay_while_any_array_refers_to_them_and_their_memory_is_used_aga
         np.testing.assert_array_equal(corner, expected)
         slots = pool._workers[0]._slots._memories
         assert 1 < len(slots) < 12  # not one for each of the 60
+
+
+def test_slots_beyond_the_limit_on_open_files_are_copied_out() -> None:
+    """The caller keeps every image, as a model's batches do; each slot would cost a descriptor."""
+    with DecodePool(small_preparation(), num_workers=1) as pool:
+        pool._workers[0]._slots = SlotReader(max_slots=3)
+        kept = list(pool.map(png_tasks(80)))
+        assert len(pool._workers[0]._slots._memories) <= 3 + 1 + QUEUE_DEPTH
+    for number, outcome in enumerate(kept):
+        assert isinstance(outcome, Prepared)
+        assert outcome.task.index == number
+        assert not outcome.views[0].flags.writeable
+    again = [small_preparation().prepare(task) for task in png_tasks(80)]
+    for outcome, expected in zip(kept, again, strict=True):
+        assert isinstance(outcome, Prepared)
+        assert isinstance(expected, Prepared)
+        np.testing.assert_array_equal(outcome.views[0], expected.views[0])
 
 
 def test_nothing_is_left_behind() -> None:

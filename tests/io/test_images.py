@@ -442,3 +442,21 @@ def test_no_torch_is_loaded() -> None:
     program = f"import sys; from vtok.io import {modules}; sys.exit('torch' in sys.modules)"
     root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", program], cwd=root, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("fmt", "mode", "most"),
+    [("PNG", "RGB", 1000), ("PNG", "RGBA", 588), ("WEBP", "RGBA", 416), ("AVIF", "RGB", 666)],
+)
+def test_what_takes_more_memory_may_have_fewer_pixels(fmt: str, mode: str, most: int) -> None:
+    limits = DecodeLimits(max_pixels=1000)
+    assert limits.most_pixels(fmt, mode) == most
+    image = picture(width=40, height=24).convert(mode)  # 960 pixels
+    if mode == "RGBA":
+        image.putalpha(200)
+    data = encoded(image, fmt)
+    if most > 960:
+        assert decode(data, limits).size.width == 40
+        return
+    with pytest.raises(ImageTooLargeError, match=rf"at most {most} as {mode} in {fmt}"):
+        decode(data, limits)

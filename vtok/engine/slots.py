@@ -11,9 +11,12 @@ In and out: uint8 arrays of any shape. This file knows nothing of images, proces
 
 import mmap
 import os
+import resource
 import tempfile
 import weakref
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -25,6 +28,9 @@ Shape = tuple[int, ...]
 
 MIN_SLOT_BYTES = 1 << 20
 MAX_IDLE_BYTES = 256 << 20
+MAX_DESCRIPTORS = 16384
+OTHER_DESCRIPTORS = 128
+"""What a process has open besides slots: files, libraries, sockets and pipes of workers."""
 
 
 class SlotRef(NamedTuple):
@@ -118,9 +124,15 @@ class SlotWriter:
 
 
 class SlotReader:
-    """The parent's side: arrays that lie in one worker's slots, and which slots are free again."""
+    """The parent's side: arrays that lie in one worker's slots, and which slots are free again.
 
-    def __init__(self) -> None:
+    Args:
+        max_slots: Each costs a descriptor, here and in the worker. Beyond so many, arrays are
+            copied out and their slot is free at once.
+    """
+
+    def __init__(self, max_slots: int | None = None) -> None:
+        self._max_slots = max_slots_a_worker() if max_slots is None else max_slots
         self._memories: dict[int, mmap.mmap] = {}
         self._freed: list[int] = []
 
@@ -139,9 +151,14 @@ class SlotReader:
             finally:
                 os.close(descriptor)
         whole = np.frombuffer(self._memories[ref.slot], np.uint8)
-        # NumPy keeps the array that was cut as the base of every array cut from it, however deep:
-        # it dies with the last of them.
-        weakref.finalize(whole, self._freed.append, ref.slot).atexit = False
+        if len(self._memories) > self._max_slots:
+            whole = whole[: sum(map(prod, ref.shapes))].copy()
+            whole.flags.writeable = False
+            self._freed.append(ref.slot)
+        else:
+            # NumPy keeps the array that was cut as the base of every array cut from it, however
+            # deep: it dies with the last of them.
+            weakref.finalize(whole, self._freed.append, ref.slot).atexit = False
         arrays = []
         offset = 0
         for shape in ref.shapes:
@@ -156,6 +173,22 @@ class SlotReader:
         while self._freed:  # the garbage collector may append from any thread meanwhile
             freed.append(self._freed.pop())
         return tuple(freed)
+
+
+@lru_cache(maxsize=1)
+def max_slots_a_worker() -> int:
+    """Return how many slots each worker may have by the limit on open files, which is raised.
+
+    Systems begin with 256 or 1,024 open files and let a process have more if it asks.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # macOS has a lower limit than the one it tells
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    num_free = (MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft) - OTHER_DESCRIPTORS
+    return max(1, num_free // (os.cpu_count() or 1))
 
 
 def _anonymous_file() -> int:

@@ -174,10 +174,10 @@ def check_limits(header: ImageHeader, limits: DecodeLimits) -> None:
     """
     size = header.size
     long, short = max(size.height, size.width), min(size.height, size.width)
-    if size.num_pixels > limits.max_pixels:
-        raise ImageTooLargeError(
-            f"{size} is {size.num_pixels} pixels (at most {limits.max_pixels})"
-        )
+    most = limits.most_pixels(header.format, header.mode)
+    if size.num_pixels > most:
+        kind = "" if most == limits.max_pixels else f" as {header.mode} in {header.format}"
+        raise ImageTooLargeError(f"{size} is {size.num_pixels} pixels (at most {most}{kind})")
     if long > limits.max_side_px:
         raise ImageTooLargeError(f"{size} has a side longer than {limits.max_side_px} pixels")
     if long > short * limits.max_aspect:

@@ -31,6 +31,8 @@ from vtok.nn.windows import Windows
 from vtok.records import Grid
 
 FAMILY = "vtok-base"
+MAX_LAYERS = 256
+"""In each network: a configuration can claim any number, and each is made before it is missed."""
 LayerKind = Literal["conv", "attention"]
 _LETTERS: dict[str, LayerKind] = {"c": "conv", "a": "attention"}
 
@@ -62,7 +64,9 @@ class VtokBaseConfig:
     def __post_init__(self) -> None:
         for letters in (self.encoder_layers, self.decoder_layers):
             if not letters or set(letters) - set(_LETTERS):
-                raise WeightsError(f"layers are written with c and a, not {letters!r}")
+                raise WeightsError(f"layers are written with c and a, not {letters[:40]!r}")
+            if len(letters) > MAX_LAYERS:
+                raise WeightsError(f"a network of {len(letters)} layers (at most {MAX_LAYERS})")
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the model folder's config.json."""

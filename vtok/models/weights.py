@@ -94,8 +94,12 @@ def load_model(
         WeightsError: tensors are missing, superfluous, misshapen or not finite; the message names
             them.
     """
-    with torch.device("meta"):
-        module = make()
+    try:
+        with torch.device("meta"):
+            module = make()
+    except (RuntimeError, OverflowError) as error:  # sizes whose product no machine counts
+        reason = str(error).partition("\n")[0]
+        raise WeightsError(f"{folder.path}: its configuration cannot be built: {reason}") from error
     wanted = module.state_dict()
     problems = [
         *_named("missing", wanted.keys() - state.keys()),
