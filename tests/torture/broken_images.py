@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 WRITTEN = "written"
 DAMAGE = frozenset({WRITTEN, "corrupt", "not-an-image", "too-large", "degenerate-size"})
@@ -61,8 +61,8 @@ def write_corpus(folder: Path, chosen: Iterable[Specimen] | None = None) -> dict
     return written
 
 
-def specimens() -> Iterator[Specimen]:
-    """Yield every file of the corpus."""
+def specimens(*, is_short: bool = False) -> Iterator[Specimen]:
+    """Yield every file of the corpus; those that take seconds to make are left out if short."""
     yield from truncations()
     yield from flipped_bits()
     yield from wrong_extensions()
@@ -73,6 +73,8 @@ def specimens() -> Iterator[Specimen]:
     yield from odd_names()
     yield from pixel_bombs()
     yield from scan_bombs()
+    if not is_short:
+        yield from largest()
     yield from chunk_bombs()
     yield from tiff_bombs()
 
@@ -280,6 +282,31 @@ def pixel_bombs() -> Iterator[Specimen]:
     yield bomb("plain.avif", encoded(plain, "AVIF", speed=10), BOMB | {WRITTEN})
     yield bomb("plain.webp", encoded(plain, "WEBP", quality=1, method=0), BOMB | {WRITTEN})
     yield bomb("plain.jpg", encoded(plain, "JPEG", quality=1), BOMB | {WRITTEN})
+
+
+def largest() -> Iterator[Specimen]:
+    """Yield images of about as many pixels as are allowed, with all that there is to convert."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    other = profile.replace("sRGB".encode("utf-16-be"), "xxxx".encode("utf-16-be"))
+    cases: list[tuple[str, str, int, dict[str, Any]]] = [
+        ("WEBP", "RGB", 6850, {"quality": 1, "method": 0}),
+        ("WEBP", "RGBA", 6100, {"quality": 1, "method": 0}),
+        ("AVIF", "RGB", 7700, {"speed": 10, "subsampling": "4:4:4"}),
+        ("AVIF", "RGBA", 6680, {"speed": 10}),
+        ("PNG", "RGBA", 7250, {"compress_level": 1}),
+        ("JPEG", "RGB", 9450, {"quality": 1, "progressive": True, "subsampling": 0}),
+        ("JPEG", "CMYK", 8600, {"quality": 1, "progressive": True}),
+        ("TIFF", "F", 7250, {"compression": "tiff_lzw"}),
+        ("TIFF", "I", 8600, {"compression": "tiff_lzw"}),
+    ]
+    for form, mode, side, options in cases:
+        if mode not in {"CMYK", "F", "I"}:
+            options["icc_profile"] = other
+        data = encoded(Image.new(mode, (side, side)), form, exif=exif, **options)
+        name = f"{mode}-{side}.{form.lower()}".encode()
+        yield Specimen("largest allowed", name, data, SOUND | {"timeout"})
 
 
 def scan_bombs() -> Iterator[Specimen]:

@@ -34,12 +34,14 @@ class Ending(NamedTuple):
         operations: Operations on the disk that it began.
         struck: The kind of the one that the fault struck.
         words: What it printed.
+        max_bytes: Resident memory at its highest.
     """
 
     status: int
     operations: int
     struck: str
     words: str
+    max_bytes: int = 0
 
 
 class Program:

@@ -4,8 +4,8 @@
 
 In, a line each: `{"arguments": [...], "kind": "kill" | ... | null, "at": n, "log": path,
 "mount": path}`. Out, a line each: `{"status": exit code or -signal, "operations": how many,
-"struck": which kind}`. What the run prints goes to the file `log`. The parent of the runs is one
-thread that does nothing else.
+"struck": which kind, "max_bytes": resident memory at its highest}`. What the run prints goes to the
+file `log`. The parent of the runs is one thread that does nothing else.
 """
 
 import functools
@@ -34,8 +34,9 @@ def main() -> None:
                 run(order, counter)
             finally:
                 os._exit(NOT_RUN)
-        status = wait(pid)
+        status, max_bytes = wait(pid)
         reply = {"status": status, "operations": counter.count, "struck": counter.struck}
+        reply["max_bytes"] = max_bytes
         print(json.dumps(reply), flush=True)
 
 
@@ -92,13 +93,14 @@ def train_in_small_steps() -> None:
     )
 
 
-def wait(pid: int) -> int:
-    """Wait for a run, not for ever; return its exit code, or minus its signal."""
+def wait(pid: int) -> tuple[int, int]:
+    """Wait for a run, not for ever; return its exit code or minus its signal, and its memory."""
     ends = time.monotonic() + MAX_RUN_S
     while time.monotonic() < ends:
-        done, status = os.waitpid(pid, os.WNOHANG)
+        done, status, usage = os.wait4(pid, os.WNOHANG)
         if done:
-            return os.waitstatus_to_exitcode(status)
+            unit = 1 if sys.platform == "darwin" else 1024
+            return os.waitstatus_to_exitcode(status), usage.ru_maxrss * unit
         time.sleep(0.002)
     os.kill(pid, 9)
     os.waitpid(pid, 0)
