@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 import torch
 sys.path.insert(0, sys.argv[1])
-from test_processes import run_into
+from test_shared_run import run_into
 from vtok.training.processes import joined_processes
 torch.set_num_threads(1)
 with joined_processes(torch.device("cpu")) as processes:
