@@ -1,4 +1,4 @@
-"""Flags of long jobs: failures that are tried again, and what an image may ask for.
+"""Flags of long jobs: duplicates, failures that are tried again, and what an image may ask for.
 
 Knows no command; a default stands where the flag is used.
 """
@@ -7,6 +7,23 @@ from typing import Annotated
 
 import typer
 
+Dedupe = Annotated[
+    bool,
+    typer.Option(
+        "--dedupe",
+        help="Encode identical files once. The others are no samples of the shards, but references "
+        "in duplicates.jsonl and the commit records: key, source, captions and the key of the one "
+        "that is written.",
+    ),
+]
+Duplicates = Annotated[
+    bool,
+    typer.Option(
+        "--duplicates",
+        help="Look through every sample of shards for identical original files, within shards and "
+        "across them; up to 5,000 samples are looked through in any case.",
+    ),
+]
 RetryFailed = Annotated[
     bool,
     typer.Option(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vtok.cli import options
+from vtok.cli.care_options import Duplicates
 from vtok.cli.groups import FreeCutFlags
 from vtok.errors import UsageError
 
@@ -48,6 +49,7 @@ def inspect(
     answer: AnswerFlags,
     budget: options.Budget = None,
     verify: options.Verify = False,
+    duplicates: Duplicates = False,
 ) -> None:
     """Say what images would become, or what shards hold.
 
@@ -59,7 +61,7 @@ def inspect(
       vtok inspect photos/ --scheme llava-next --budget 2000
       vtok inspect photo.jpg --scheme all
       vtok inspect photo.jpg --scheme internvl --max-tiles 12 --show --save cut.png
-      vtok inspect out/ --show
+      vtok inspect out/ --show --duplicates
     """
     from vtok.pipelines.inspect import InspectConfig, kind_of
 
@@ -69,6 +71,7 @@ def inspect(
         options=replace(cut, scheme=None).config().options,
         budget=budget,
         verify=verify,
+        duplicates=duplicates,
     )
     if kind_of(config.paths) == "shards":
         _inspect_shards(config, answer)
@@ -80,8 +83,9 @@ def _inspect_images(config: "InspectConfig", answer: AnswerFlags) -> None:
     from vtok.pipelines.inspect import choose_schemes
     from vtok.pipelines.inspect_images import Survey
 
-    if config.verify:
-        raise UsageError("--verify is for shards, and these are images")
+    for flag, is_given in (("--verify", config.verify), ("--duplicates", config.duplicates)):
+        if is_given:
+            raise UsageError(f"{flag} is for shards, and these are images")
     chosen = choose_schemes(config)
     if answer.draws:
         _draw_cut(config, answer)
@@ -134,7 +138,7 @@ def _inspect_shards(config: "InspectConfig", answer: AnswerFlags) -> None:
             f"{config.paths[0]} holds shards: schemes, their options, --budget and --csv are for "
             "images"
         )
-    facts = inspect_shards(config.paths[0], verify=config.verify)
+    facts = inspect_shards(config.paths[0], verify=config.verify, duplicates=config.duplicates)
     if answer.json:
         import json
 

@@ -7,7 +7,7 @@ processes can audit many shards.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -82,18 +82,20 @@ class AuditTask:
         commit: Its commit record; None of a tar alone.
         plan: Its run's plan; None of a tar alone.
         picks: Positions of samples to hand back.
+        referred: Key → digest of the original file, of samples that others refer to.
     """
 
     path: Place
     commit: CommitRecord | None = None
     plan: RunPlan | None = None
     picks: frozenset[int] = frozenset()
+    referred: Mapping[str, str] = field(default_factory=dict)
 
 
 def audit_shard(task: AuditTask) -> ShardAudit:
     """Hash, read and count one shard, and hold it against its records."""
     problems: list[str] = []
-    count = _Count(task.picks)
+    count = _Count(task.picks, task.referred)
     num_bytes = 0
     try:
         with local_copy(task.path) as path:
@@ -109,6 +111,7 @@ def audit_shard(task: AuditTask) -> ShardAudit:
     else:
         if task.commit is not None and not problems:
             problems += _check_counts(count, task.commit)
+            problems += _check_referred(count, task.referred)
     commit = task.commit
     return ShardAudit(
         name=task.path.name,
@@ -127,7 +130,7 @@ def audit_shard(task: AuditTask) -> ShardAudit:
 class _Count:
     """What is counted while a shard is read."""
 
-    def __init__(self, picks: frozenset[int]) -> None:
+    def __init__(self, picks: frozenset[int], referred: Mapping[str, str]) -> None:
         self.num_samples = 0
         self.num_views = 0
         self.num_tokens = 0
@@ -136,7 +139,9 @@ class _Count:
         self.keys: set[str] = set()
         self.ends: list[str] = []
         self.picked: list[Sample] = []
+        self.digests: dict[str, Any] = {}
         self._picks = picks
+        self._referred = referred
 
     def add(self, sample: Sample) -> None:
         if self.num_samples in self._picks:
@@ -151,6 +156,8 @@ class _Count:
             for indices in sample.indices.values():
                 self.codebook.add(indices)
         self.keys.add(sample.key)
+        if sample.key in self._referred:
+            self.digests[sample.key] = sample.meta.get("sha256")
         self.ends[1:] = [sample.key]
         if len(self.ends) == 1:
             self.ends.append(sample.key)
@@ -248,6 +255,15 @@ def _check_counts(count: _Count, commit: CommitRecord) -> Iterator[str]:
     both = count.keys & {failure.key for failure in commit.failures}
     if both:
         yield f"sample {min(both)!r} is written, and its commit says that it failed"
+
+
+def _check_referred(count: _Count, referred: Mapping[str, str]) -> Iterator[str]:
+    """Require what duplicates refer to, and of the very same file."""
+    for key, sha256 in referred.items():
+        if key not in count.keys:
+            yield f"sample {key!r} is not written, and a duplicate refers to it"
+        elif count.digests.get(key) != sha256:
+            yield f"sample {key!r} is of another file than a duplicate that refers to it"
 
 
 def _without_path(message: str, path: str) -> str:

@@ -49,6 +49,7 @@ class RunConfig:
         max_failure_rate: Share of failed images, in [0, 1], above which the run ends, looked at
             from the 1,000th image on and once more at the end. None for 0.1, under which a run of
             fewer images fails only if every image did.
+        dedupe: Encode identical files once, and keep references of the others.
         retry_failed: Make the shards again in which images failed.
         limits: What an image may ask of the machine.
     """
@@ -62,6 +63,7 @@ class RunConfig:
     overwrite: bool = False
     on_error: OnError = "skip"
     max_failure_rate: float | None = None
+    dedupe: bool = False
     retry_failed: bool = False
     limits: LimitConfig = field(default_factory=LimitConfig)
 

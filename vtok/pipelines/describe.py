@@ -36,7 +36,7 @@ def describe(
         "sha256": facts.sha256,
         "conversions": list(facts.conversions),
     }
-    metadata = {**task.item.metadata, **_json_sidecar(facts.sidecars)}
+    metadata = joined_metadata(task.item.metadata, facts.sidecars)
     if metadata:
         meta["metadata"] = metadata
     if token_grids is not None:
@@ -53,11 +53,21 @@ def carried(facts: ImageFacts) -> dict[str, bytes]:
 
     A `json` beside the image goes into the metadata; if it is not JSON, here, as `json-text`.
     """
-    fields = {name: data for name, data in facts.sidecars.items() if name != _JSON_SIDECAR}
-    data = facts.sidecars.get(_JSON_SIDECAR)
-    if data is not None and not _json_sidecar(facts.sidecars):
+    return carried_fields(facts.sidecars)
+
+
+def carried_fields(sidecars: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the same of what lies beside an image, by extension."""
+    fields = {name: data for name, data in sidecars.items() if name != _JSON_SIDECAR}
+    data = sidecars.get(_JSON_SIDECAR)
+    if data is not None and not _json_sidecar(sidecars):
         fields[_UNREADABLE_JSON] = data
     return fields
+
+
+def joined_metadata(listed: Mapping[str, Any], sidecars: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return the JSON values that came with an image: from its list, then from beside it."""
+    return {**listed, **_json_sidecar(sidecars)}
 
 
 def _json_sidecar(sidecars: Mapping[str, bytes]) -> dict[str, Any]:

@@ -28,11 +28,14 @@ class Inputs:
     items: Sequence[SourceItem]
     sha256: str
 
+    def key(self, position: int) -> str:
+        """Return the key of the sample at this position; keys of WebDataset inputs are kept."""
+        return self.items[position].key or sample_key(position)
+
     def tasks(self, positions: Iterable[int]) -> Iterator[ImageTask]:
-        """Yield what is to be prepared at these positions; keys of WebDataset inputs are kept."""
+        """Yield what is to be prepared at these positions."""
         for index in positions:
-            item = self.items[index]
-            yield ImageTask(index=index, key=item.key or sample_key(index), item=item)
+            yield ImageTask(index=index, key=self.key(index), item=self.items[index])
 
 
 def list_inputs(

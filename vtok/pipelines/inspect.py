@@ -38,6 +38,7 @@ class InspectConfig:
         options: What differs from the schemes' own numbers.
         budget: Images of more tokens are named; None for no limit.
         verify: Hash every tar again, to find bytes that changed without the length.
+        duplicates: Look through every sample for identical original files.
     """
 
     paths: tuple[str, ...]
@@ -45,6 +46,7 @@ class InspectConfig:
     options: SchemeOptions = field(default_factory=SchemeOptions)
     budget: int | None = None
     verify: bool = False
+    duplicates: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a budget that no image meets."""

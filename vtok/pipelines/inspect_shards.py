@@ -16,11 +16,12 @@ import numpy as np
 from vtok.errors import InputError, ManifestError, ShardError
 from vtok.io.files import PARTIAL_SUFFIX
 from vtok.io.places import Place, is_folder, names_in, num_bytes_of, place_of
+from vtok.pipelines.identical_samples import MAX_ASKED_UNASKED, find_identical
 from vtok.pipelines.shard_facts import Health, ShardsFacts, Tally
 from vtok.pipelines.shard_fields import FieldSurvey
 from vtok.shards.header import ShardHeader
 from vtok.shards.manifest import read_manifest, roll_up
-from vtok.shards.plan import MANIFEST_NAME, RunPlan, read_plan
+from vtok.shards.plan import MANIFEST_NAME, RunPlan, read_plan, shard_name
 from vtok.shards.reader import Shard
 from vtok.shards.resume import RunState, committed_shards
 from vtok.shards.samples import Sample
@@ -35,12 +36,13 @@ MAX_COUNTED_CODES = 1 << 22
 _TAR = re.compile(r"shard-([0-9]{6})\.tar")
 
 
-def inspect_shards(path: str, *, verify: bool = False) -> ShardsFacts:
+def inspect_shards(path: str, *, verify: bool = False, duplicates: bool = False) -> ShardsFacts:
     """Return what is known of an output folder, a tar, or a range of tars.
 
     Args:
         path: `out/`, `out/shard-000000.tar`, or `name-{000000..000099}.tar`.
         verify: Hash every tar of a folder again. Tars alone are read through in any case.
+        duplicates: Look through all samples for identical original files, however many there are.
 
     Raises:
         InputError: there are no shards.
@@ -49,7 +51,20 @@ def inspect_shards(path: str, *, verify: bool = False) -> ShardsFacts:
     """
     folder = place_of(path)
     plan = read_plan(folder) if is_folder(folder) else None
-    return _read_tars(path) if plan is None else _read_folder(path, plan, verify=verify)
+    if plan is None:
+        facts = _read_tars(path)
+        shards = list(open_shards(path).shards)
+    else:
+        facts = _read_folder(path, plan, verify=verify)
+        state = committed_shards(folder, plan)
+        shards = [Shard(folder / shard_name(n), state.committed[n]) for n in state.committed]
+    if facts.health.damaged or not (duplicates or facts.tally.written <= MAX_ASKED_UNASKED):
+        return facts
+    try:
+        identical = find_identical(shards)
+    except ShardError as error:
+        return replace(facts, health=replace(facts.health, damaged=(str(error),)))
+    return replace(facts, identical=identical)
 
 
 def _read_folder(path: str, plan: RunPlan, *, verify: bool) -> ShardsFacts:

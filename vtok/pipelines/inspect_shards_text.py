@@ -45,6 +45,7 @@ def shards_text(facts: ShardsFacts, *, width: int | None, ascii_only: bool = Fal
     _section(text, "counts", _counts(facts), width)
     if facts.codebook_use is not None and facts.tally.num_tokens:
         _section(text, "codebook", _codebook(facts, ascii_only=ascii_only), width)
+    _section(text, "duplicates", _duplicates(facts), width)
     _section(text, "failures", _numbers(facts.tally.failures_by_reason), width)
     _section(text, "conversions", _numbers(facts.tally.conversions), width)
     _section(text, "health", _health(facts), width)
@@ -133,6 +134,22 @@ def _codebook(facts: ShardsFacts, *, ascii_only: bool) -> Iterator[Line]:
     yield "histogram", f"|{bars}|"
     a_bar = plural(-(-size // len(bars)), "code")
     yield "", f"codes from most to least used, about {a_bar} a bar"
+
+
+def _duplicates(facts: ShardsFacts) -> Iterator[Line]:
+    """Yield how many samples are of identical files; nothing where no digest is recorded."""
+    identical = facts.identical
+    if identical is None or not identical.num_samples:
+        return
+    yield "distinct", f"{identical.num_distinct:,} of {plural(identical.num_samples, 'file')}"
+    if identical.num_distinct == identical.num_samples:
+        return
+    yield "in a shard", f"{plural(identical.within_shards, 'sample')} again in the same shard"
+    yield "across", f"{plural(identical.across_shards, 'sample')} again in another shard"
+    for group in identical.groups[:3]:
+        shown = ", ".join(printable(f"{shard}/{key}") for shard, key in group.keys[:3])
+        more = ", ..." if group.num_samples > 3 else ""
+        yield f"{group.num_samples:,} times", f"{shown}{more}"
 
 
 def _numbers(counts: Mapping[str, int]) -> Iterator[Line]:

@@ -17,6 +17,7 @@ from vtok.executors.devices import run_on_devices
 from vtok.executors.local import run_here
 from vtok.pipelines.changed_inputs import naming_changed_inputs
 from vtok.pipelines.config import RunConfig
+from vtok.pipelines.dedupe import Duplicates, find_duplicates
 from vtok.pipelines.device_job import DeviceJob, hearing
 from vtok.pipelines.failure_list import listing_failures
 from vtok.pipelines.failures import FailureBudget
@@ -26,11 +27,13 @@ from vtok.pipelines.outcome import RunReport
 from vtok.pipelines.outputs import check_output, output_folder
 from vtok.pipelines.progress import Progress, Silence
 from vtok.pipelines.recipe import Recipe
+from vtok.pipelines.reference_list import write_references
 from vtok.pipelines.shard_worker import PlannedWork, ShardJob
 from vtok.shards.commit import CommitRecord
 from vtok.shards.header import ShardHeader
 from vtok.shards.manifest import finish_run
 from vtok.shards.plan import RunPlan
+from vtok.shards.resume import remove_shard
 
 
 def run_shards(
@@ -71,6 +74,7 @@ def run_shards(
             "layout": recipe.layout,
             **({"limits": limits} if limits else {}),
             **({"decoding": config.decoding} if config.decoding != "exact" else {}),
+            **({"dedupe": True} if config.dedupe else {}),
             **({"feature_dtype": recipe.feature_dtype} if recipe.feature_dtype else {}),
         },
         model=recipe.model,
@@ -85,6 +89,7 @@ def run_shards(
         feature_dtype=recipe.feature_dtype,
         scheme=recipe.configuration["scheme"],
     )
+    num_images = 0
     work = PlannedWork(
         folder=config.output,
         plan=plan,
@@ -103,24 +108,38 @@ def run_shards(
             record_inputs(config.output, inputs.items)
         for reason in state.distrusted.values():
             progress.note(f"made again: {reason}")
-        budget = FailureBudget(config.on_error, config.max_failure_rate)
-        for commit in state.committed.values():
-            _recount(commit, budget)
-        missing = [shard for shard in range(plan.num_shards) if shard not in state.committed]
-        num_images = sum(len(plan.shard_range(shard)) for shard in missing)
+        duplicates = None
+        if config.dedupe:
+            max_bytes = config.limits.max_file_bytes
+            duplicates = find_duplicates(config.output, inputs, plan, max_bytes, progress.note)
         commits = list(state.committed.values())
+        made: set[int] = set()
+        budget = FailureBudget(config.on_error, config.max_failure_rate)
         with listing_failures(config.output, commits, progress) as heard:
-            if missing:
-                progress.begin(num_shards=len(missing), num_images=num_images)
+            while True:
+                work, missing = _next_round(work, duplicates, commits)
+                if not missing and made:
+                    break  # all has been counted as it was made
+                budget = FailureBudget(config.on_error, config.max_failure_rate)
+                for commit in commits:
+                    _recount(commit, budget)
+                if not missing:
+                    break
+                made.update(missing)
+                num_missing = sum(len(work.positions(shard)) for shard in missing)
+                num_images += num_missing
+                progress.begin(num_shards=len(missing), num_images=num_missing)
                 for commit in _results(recipe, work, missing, budget, heard, times):
                     commits.append(commit)
+        if config.dedupe:
+            write_references(config.output, commits)
         manifest = finish_run(config.output, plan, commits)
     ordered = sorted(commits, key=lambda commit: commit.shard)
     return RunReport(
         command=recipe.command,
         output=config.output,
         manifest=manifest,
-        num_resumed_shards=len(state.committed),
+        num_resumed_shards=plan.num_shards - len(made),
         num_images=num_images,
         seconds=time.monotonic() - began,
         times=times,
@@ -157,6 +176,25 @@ def _results(
     for commit in run_on_devices(jobs, missing, hearing(budget, progress, times)):
         progress.shard_done()
         yield commit
+
+
+def _next_round(
+    work: PlannedWork, duplicates: Duplicates | None, commits: list[CommitRecord]
+) -> tuple[PlannedWork, list[int]]:
+    """Return what is to be made now; shards that refer to what has failed are forgotten.
+
+    Without duplicates, the first round makes all that is missing. With them, a second one is needed
+    where the first of some identical files could not be written.
+    """
+    if duplicates is not None:
+        duplicates = duplicates.given(commits)
+        stale = [commit for commit in commits if not duplicates.agrees(commit)]
+        for commit in stale:
+            remove_shard(work.folder, commit.shard)
+            commits.remove(commit)
+        work = replace(work, duplicates=duplicates)
+    done = {commit.shard for commit in commits}
+    return work, [shard for shard in range(work.plan.num_shards) if shard not in done]
 
 
 def versions(libraries: tuple[str, ...]) -> dict[str, str]:

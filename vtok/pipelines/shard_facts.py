@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vtok.errors import ShardError
+from vtok.pipelines.identical_samples import IdenticalSamples
 from vtok.pipelines.shard_fields import FieldFacts
 from vtok.shards.header import ShardHeader
 from vtok.shards.plan import RunPlan
@@ -111,6 +112,7 @@ class ShardsFacts:
         fields: What a sample holds, by the first samples.
         first: The first sample, for a picture; None where there is none.
         bits_per_pixel: Bits of the indices over pixels of the originals, of the first samples.
+        identical: Samples of identical original files, where they were looked for.
     """
 
     path: str
@@ -121,6 +123,7 @@ class ShardsFacts:
     fields: tuple[FieldFacts, ...] = ()
     first: Sample | None = None
     bits_per_pixel: float | None = None
+    identical: IdenticalSamples | None = None
 
     @property
     def codebook_use(self) -> CodebookUse | None:
@@ -156,6 +159,7 @@ class ShardsFacts:
             "codebook": None if use is None else _use_json(use, self.tally.codebook_counts or ()),
             "failures_by_reason": dict(self.tally.failures_by_reason),
             "conversions": dict(self.tally.conversions),
+            "duplicates": None if self.identical is None else self.identical.to_json(),
             "health": self.health.to_json(),
             "provenance": {
                 "command": self.plan.command if self.plan else None,

@@ -7,7 +7,7 @@ shard's bytes depend on its images alone. Knows nothing of who hands out shards.
 
 import itertools
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from vtok.engine.decoding import DecodePool, UpTo, default_num_workers
 from vtok.engine.preparation import ImageTask, Outcome, Prepares
 from vtok.engine.times import StageTimes
 from vtok.errors import SampleError, ShardError
+from vtok.pipelines.dedupe import Duplicates
 from vtok.pipelines.failures import FailureBudget
 from vtok.pipelines.inputs import Inputs
 from vtok.pipelines.limits import LimitConfig
@@ -26,6 +27,7 @@ from vtok.records import Failure
 from vtok.shards.commit import CommitRecord, Tally, commit_shard
 from vtok.shards.header import ShardHeader
 from vtok.shards.plan import RunPlan, shard_name
+from vtok.shards.references import Reference
 from vtok.shards.samples import Sample
 from vtok.shards.usage import CodebookCounter
 from vtok.shards.writer import ShardWriter
@@ -53,6 +55,7 @@ class PlannedWork:
         num_workers: Of them; None for as many as are needed. Never more than images.
         limits: What one image may take of time and memory there.
         num_cores: Most decode workers where none were asked for; None for one a core.
+        duplicates: What is a reference instead of a sample; None where all are samples.
     """
 
     folder: Path
@@ -62,6 +65,13 @@ class PlannedWork:
     num_workers: int | None
     limits: LimitConfig
     num_cores: int | None = None
+    duplicates: Duplicates | None = None
+
+    def positions(self, shard: int) -> Sequence[int]:
+        """Return the positions of a shard's images that are to be encoded, in order."""
+        if self.duplicates is not None:
+            return self.duplicates.written(shard)
+        return self.plan.shard_range(shard)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,14 +156,17 @@ class ShardWorker:
             try:
                 # The first outcome of a shard is there once its number is.
                 while (first := next(outcomes, None)) is not None:
-                    shard = begun.popleft()
+                    shard = self._next_shard(begun, thread)
                     thread.begin(shard)
-                    rest = len(self._work.plan.shard_range(shard)) - 1
+                    rest = len(self._work.positions(shard)) - 1
                     ours = itertools.chain([first], itertools.islice(outcomes, rest))
                     del first  # its pixels are let go of with the batch that they are in
                     for made in self._maker.samples(ours):
                         thread.put(made)
                         yield from self._told(thread.heard())
+                    thread.end()
+                while begun:  # all of them references
+                    thread.begin(begun.popleft())
                     thread.end()
             except Exception:
                 yield from self._told(thread.heard())  # what ended it is among what it has told
@@ -163,7 +176,14 @@ class ShardWorker:
     def _tasks(self, shards: Iterable[int], begun: deque[int]) -> Iterator[ImageTask]:
         for shard in shards:
             begun.append(shard)
-            yield from self._work.inputs.tasks(self._work.plan.shard_range(shard))
+            yield from self._work.inputs.tasks(self._work.positions(shard))
+
+    def _next_shard(self, begun: deque[int], thread: ShardThread[_Event]) -> int:
+        """Return the shard that an outcome is of; make those before it, of references alone."""
+        while not self._work.positions(begun[0]):
+            thread.begin(begun.popleft())
+            thread.end()
+        return begun.popleft()
 
     def _told(self, events: Iterable[_Event]) -> Iterator[CommitRecord]:
         """Pass on what the writing thread tells; yield the commit records."""
@@ -193,6 +213,12 @@ class ShardWorker:
                     tally.count(made)
                     tell(_Written())
                     self._budget.succeeded()
+        if job.duplicates is not None:
+            tally.references, failures = job.duplicates.references(shard)
+            for failure in failures:
+                tally.failures.append(failure)
+                tell(failure)
+                self._budget.failed(failure)
         tell(commit_shard(job.folder, job.plan, shard, writer.written, tally.freeze()))
 
 
@@ -216,6 +242,7 @@ class _Tally:
 
     def __init__(self, header: ShardHeader) -> None:
         self.failures: list[Failure] = []
+        self.references: tuple[Reference, ...] = ()
         self._conversions: Counter[str] = Counter()
         self._num_views = 0
         self._num_tokens = 0
@@ -234,6 +261,7 @@ class _Tally:
 
     def freeze(self) -> Tally:
         return Tally(
+            references=self.references,
             failures=tuple(self.failures),
             num_views=self._num_views,
             num_tokens=self._num_tokens,

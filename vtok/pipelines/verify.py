@@ -18,12 +18,19 @@ from vtok.engine.decoding import default_num_workers
 from vtok.errors import InputError, ManifestError, ShardError, UnfinishedError, UsageError
 from vtok.io.places import Place, is_folder, names_in, place_of
 from vtok.pipelines.audit import AuditTask, ShardAudit, audit_shard
+from vtok.pipelines.dedupe import recorded_twins
 from vtok.pipelines.failure_list import are_listed
 from vtok.pipelines.input_record import recorded_digest
 from vtok.pipelines.outcome import Comparison
 from vtok.pipelines.progress import Progress, Silence
+from vtok.pipelines.reference_list import are_references_listed
 from vtok.pipelines.repair import find_leftovers, repair
-from vtok.pipelines.roll_ups import FAILURES_NAME, INPUTS_NAME
+from vtok.pipelines.roll_ups import (
+    DUPLICATES_NAME,
+    FAILURES_NAME,
+    IDENTICAL_NAME,
+    INPUTS_NAME,
+)
 from vtok.shards.commit import CommitRecord, read_commit
 from vtok.shards.manifest import read_manifest, roll_up
 from vtok.shards.plan import MANIFEST_NAME, RunPlan, commit_name, read_plan, shard_name
@@ -239,8 +246,18 @@ def _verify_folder(
         commits[shard] = commit
     counts = [commit.written for commit in commits.values()]
     picks = _spread(counts, config.decode)
+    referred: dict[int, dict[str, str]] = {}
+    for commit in commits.values():
+        for each in commit.references:
+            referred.setdefault(each.of_shard, {})[each.of] = each.sha256
     tasks = [
-        AuditTask(path=folder / shard_name(shard), commit=commit, plan=plan, picks=picked)
+        AuditTask(
+            path=folder / shard_name(shard),
+            commit=commit,
+            plan=plan,
+            picks=picked,
+            referred=referred.get(shard, {}),
+        )
         for (shard, commit), picked in zip(commits.items(), picks, strict=True)
     ]
     progress.begin(num_shards=len(tasks), num_images=sum(counts))
@@ -289,6 +306,11 @@ def _wrong_lists(folder: Place, plan: RunPlan, commits: dict[int, CommitRecord])
     wrong = []
     if len(commits) == plan.num_shards and not are_listed(folder, commits.values()):
         wrong.append(FAILURES_NAME)
+    if plan.configuration.get("dedupe"):
+        if len(commits) == plan.num_shards and not are_references_listed(folder, commits.values()):
+            wrong.append(DUPLICATES_NAME)
+        if recorded_twins(folder, plan) is None:
+            wrong.append(IDENTICAL_NAME)
     if recorded_digest(folder) != plan.inputs_sha256:
         wrong.append(INPUTS_NAME)
     return tuple(wrong)

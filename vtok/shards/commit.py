@@ -16,6 +16,7 @@ from vtok.records import Failure, Stage
 from vtok.shards.header import FORMAT_VERSION, check_version
 from vtok.shards.plan import RunPlan, commit_name, shard_name
 from vtok.shards.recordfile import read_record, write_record
+from vtok.shards.references import Reference
 from vtok.shards.strict import JsonObject, StrictObject
 from vtok.shards.writer import WrittenShard
 
@@ -33,6 +34,7 @@ class CommitRecord:
         written: Samples in the tar.
         duplicates: Samples left out because an identical one is written.
         failures: Samples that could not be processed, in order.
+        references: What is kept of the duplicates, in order.
         first_key: Key of the first sample in the tar, None if it has none.
         last_key: Key of the last one.
         num_views: Views in the tar.
@@ -49,6 +51,7 @@ class CommitRecord:
     written: int
     duplicates: int = 0
     failures: tuple[Failure, ...] = ()
+    references: tuple[Reference, ...] = ()
     first_key: str | None = None
     last_key: str | None = None
     num_views: int = 0
@@ -61,6 +64,11 @@ class CommitRecord:
             raise ManifestError(
                 f"shard {self.shard}: {self.planned} samples were planned, but {self.written} "
                 f"written + {self.duplicates} duplicates + {self.failed} failed are accounted for"
+            )
+        if self.references and len(self.references) != self.duplicates:
+            raise ManifestError(
+                f"shard {self.shard}: {self.duplicates} duplicates, but {len(self.references)} "
+                "references"
             )
         if (self.written == 0) != (self.first_key is None) or (
             (self.first_key is None) != (self.last_key is None)
@@ -102,6 +110,11 @@ class CommitRecord:
             "num_tokens": self.num_tokens,
             "conversions": dict(self.conversions),
             "codebook_counts": self.codebook_counts and list(self.codebook_counts),
+            **(
+                {"references": [each.to_json() for each in self.references]}
+                if self.references
+                else {}
+            ),
         }
 
     @classmethod
@@ -125,6 +138,7 @@ class CommitRecord:
             written=record.integer("written"),
             duplicates=record.integer("duplicates"),
             failures=tuple(_read_failure(item) for item in record.children("failures")),
+            references=tuple(map(Reference.read, record.optional_children("references"))),
             first_key=record.optional_text("first_key"),
             last_key=record.optional_text("last_key"),
             num_views=record.integer("num_views"),
@@ -159,7 +173,7 @@ class CommitRecord:
 class Tally:
     """What a shard's writing counted beside the tar; all of it is in `CommitRecord`."""
 
-    duplicates: int = 0
+    references: tuple[Reference, ...] = ()
     failures: tuple[Failure, ...] = ()
     num_views: int = 0
     num_tokens: int = 0
@@ -183,8 +197,9 @@ def commit_shard(
         num_bytes=written.num_bytes,
         planned=len(plan.shard_range(shard)),
         written=written.num_samples,
-        duplicates=tally.duplicates,
+        duplicates=len(tally.references),
         failures=tally.failures,
+        references=tally.references,
         first_key=written.first_key,
         last_key=written.last_key,
         num_views=tally.num_views,

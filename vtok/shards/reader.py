@@ -86,6 +86,25 @@ class Shard:
                     last = stem
                     yield stem
 
+    def metas(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield key and metadata of every sample that has any, reading nothing else.
+
+        Raises:
+            ShardError: the shard is damaged.
+        """
+        with self._reading() as file:
+            members = self._members(file)
+            header = self._read_header(file, members)
+            wanted = METAS_FIELD if header.layout == "block" else META_FIELD
+            for stem, group in self._groups(members):
+                if (member := group.get(wanted)) is None:
+                    continue
+                where = self._at(member)
+                value = decode_json(read_member(file, member, source=str(self.path)), where=where)
+                for meta in value if header.layout == "block" else [value]:
+                    key = str(meta.get("key")) if header.layout == "block" else stem
+                    yield key, _checked_meta(meta, key, where)
+
     def __iter__(self) -> Iterator[Sample]:
         try:
             yield from self._samples()

@@ -13,7 +13,7 @@ from vtok.errors import ManifestError, OutputError
 from vtok.io.files import remove_partials
 from vtok.io.places import Place, num_bytes_of, sha256_of
 from vtok.shards.commit import CommitRecord, read_commit
-from vtok.shards.plan import MANIFEST_NAME, RunPlan, shard_name
+from vtok.shards.plan import MANIFEST_NAME, RunPlan, commit_name, shard_name
 
 _SHARD_FILE = re.compile(r"shard-([0-9]{6})\.(tar|json)")
 
@@ -77,6 +77,19 @@ def check_tar(folder: Place, commit: CommitRecord, *, verify: bool) -> None:
         raise ManifestError(f"{path}: {error.strerror}, though its commit is there") from error
     if digest != commit.sha256:
         raise ManifestError(f"{path}: its bytes have changed since it was written (sha256 differs)")
+
+
+def remove_shard(folder: Path, shard: int) -> None:
+    """Remove a shard that is to be made again, what speaks of it first.
+
+    Raises:
+        OutputError: a file cannot be removed.
+    """
+    for name in (MANIFEST_NAME, commit_name(shard), shard_name(shard)):
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder / name}: cannot be removed: {error.strerror}") from error
 
 
 def remove_leftovers(folder: Path, state: RunState) -> tuple[str, ...]:

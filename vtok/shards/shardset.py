@@ -17,6 +17,7 @@ from vtok.shards.header import ShardHeader
 from vtok.shards.manifest import Manifest, read_manifest
 from vtok.shards.plan import RunPlan, read_plan, shard_name
 from vtok.shards.reader import Shard
+from vtok.shards.references import Reference
 from vtok.shards.resume import check_tar
 from vtok.shards.samples import Sample
 
@@ -62,6 +63,27 @@ class ShardSet:
         for shard in self.shards:
             self._check_header(shard)
             yield from shard
+
+    def with_duplicates(self) -> Iterator[Sample]:
+        """Yield every sample, and behind each the duplicates that refer to it, as samples.
+
+        A duplicate has the arrays of the one that is written, and its own key, source, metadata and
+        captions. Without `--dedupe` there are none.
+
+        Raises:
+            ShardError: as iteration does.
+        """
+        referring: dict[tuple[int, str], list[Reference]] = {}
+        for commit in self.commits:
+            for each in commit.references:
+                referring.setdefault((each.of_shard, each.of), []).append(each)
+        for shard in self.shards:
+            self._check_header(shard)
+            number = shard.commit.shard if shard.commit else -1
+            for sample in shard:
+                yield sample
+                for each in referring.get((number, sample.key), ()):
+                    yield each.sample(sample)
 
     def __len__(self) -> int:
         return sum(shard.num_samples for shard in self.shards)
