@@ -127,7 +127,7 @@ class SafeFiles:
         num_filled = 0
         while num_filled < len(buffer):
             # Remote files offer `read` alone; in pieces, so that no tensor is there twice.
-            piece = stream.read(min(len(buffer) - num_filled, 1 << 24))
+            piece = stream.read(min(len(buffer) - num_filled, 1 << 20))
             if not piece:
                 raise WeightsError(
                     f"{self._where}: damaged: the file ends inside {name}: get it again"
