@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vtok.models.vision.inputs import merged_patches, naflex_patches, reading_order
-from vtok.models.vision.towers import Layers, interpolating, patch_px_of
+from vtok.models.vision.inputs import merged_patches, naflex_patches
+from vtok.models.vision.towers import Layers, interpolating, patch_px_of, qwen_order
 from vtok.nn.packing import Packing, attend_packed
 
 SeePacked = Callable[[Any, Sequence[Tensor], Layers], list[Tensor]]
@@ -135,9 +135,8 @@ def _qwen(network: Any, images: Sequence[Tensor], layers: Layers) -> list[Tensor
     else:
         joined = output.last_hidden_state
     pieces = torch.split(joined, [rows * cols for rows, cols in grids])
-    merge = network.config.spatial_merge_size
     return [
-        reading_order(piece.unsqueeze(0), rows, cols, merge)[0]
+        qwen_order(network, piece.unsqueeze(0), rows, cols)[0]
         for piece, (rows, cols) in zip(pieces, grids, strict=True)
     ]
 

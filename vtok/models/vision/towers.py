@@ -140,11 +140,16 @@ def _see_qwen(network: Any, pixels: Tensor, layers: Layers) -> Seen:
     output, rows, cols = qwen_output(network, pixels, layers)
     tokens = _chosen(output, layers)  # (B N, D)
     tokens = tokens.reshape(len(pixels), rows * cols, -1)  # (B, N, D)
+    return Seen(qwen_order(network, tokens, rows, cols), None)
+
+
+def qwen_order(network: Any, tokens: Tensor, rows: int, cols: int) -> Tensor:
+    """Return a Qwen-VL tower's tokens (B, N, D) of pictures of one size in reading order."""
     merge, window_px = network.config.spatial_merge_size, getattr(network, "window_size", None)
     if window_px is not None:
         side = window_px // merge // patch_px_of(network.config)
         tokens = windows_undone(tokens, rows, cols, merge, side)
-    return Seen(reading_order(tokens, rows, cols, merge), None)
+    return reading_order(tokens, rows, cols, merge)
 
 
 def qwen_output(network: Any, pixels: Tensor, layers: Layers) -> tuple[Any, int, int]:
