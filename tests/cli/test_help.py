@@ -35,6 +35,7 @@ RENAMED = {
     "feature_output": "output",
     "layer": "layers",
     "help": "help",
+    "ten_crop": "scheme",
 }
 
 

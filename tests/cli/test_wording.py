@@ -8,7 +8,7 @@ from vtok.cli.wording import in_flags
 from vtok.pipelines.cut import flag
 from vtok.resolution import SchemeOptions
 
-WORDS = {"align", "resample", "thumbnail"}
+WORDS = {"align", "resample", "thumbnail", "crops", "seed", "flip"}  # ordinary words too
 
 
 @pytest.mark.parametrize("name", [each.name for each in fields(SchemeOptions)])

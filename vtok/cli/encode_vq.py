@@ -1,7 +1,7 @@
 """`vtok encode-vq`."""
 
 from vtok.cli import options
-from vtok.cli.groups import CutFlags, ModelFlags, RunFlags, TalkFlags
+from vtok.cli.groups import CropFlags, ModelFlags, RunFlags, TalkFlags
 from vtok.cli.talk import listening, say_report
 from vtok.pipelines.config import EncodeVqConfig
 
@@ -10,7 +10,7 @@ def encode_vq(
     images: options.Input,
     output: options.Output,
     model: ModelFlags,
-    cut: CutFlags,
+    cut: CropFlags,
     run: RunFlags,
     said: TalkFlags,
     layout: options.Layout = options.ShardLayout.SAMPLE,
@@ -23,6 +23,9 @@ def encode_vq(
     Examples:
       vtok encode-vq photos/ indices/
       vtok encode-vq photos/ indices/ --scheme closest --tile-size 256
+      vtok encode-vq photos/ indices/ --size 256 --flip
+      vtok encode-vq photos/ indices/ --ten-crop --size 256
+      vtok encode-vq photos/ indices/ --crops 10 --flip --seed 1
       vtok encode-vq photos.parquet indices/ --device cuda --layout block
       vtok encode-vq photos/ indices/ --model my-tokenizer/
     """

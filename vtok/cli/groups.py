@@ -23,6 +23,7 @@ from vtok.pipelines.limits import LimitConfig
 from vtok.resolution.options import SchemeOptions
 
 DEFAULT_LIMITS = LimitConfig()
+_TEN_CROP = "ten-crop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,40 @@ class CutFlags:
 
 
 @dataclass(frozen=True, slots=True)
-class FreeCutFlags(CutFlags):
+class CropFlags(CutFlags):
+    """How images are cut, into crops of one size too."""
+
+    size: options.CropSize = None
+    crops: options.Crops = None
+    ten_crop: options.TenCrop = False
+    crop_range: options.CropRange = None
+    seed: options.Seed = 0
+    flip: options.Flip = None
+    min_crop_scale: options.MinCropScale = None
+
+    def config(self) -> CutConfig:
+        """Return what was asked for.
+
+        Raises:
+            UsageError: ten crops of another scheme.
+        """
+        if self.ten_crop and self.scheme not in (None, _TEN_CROP):
+            raise UsageError(f"--ten-crop is a scheme of its own: leave out --scheme {self.scheme}")
+        cut = CutFlags.config(self)
+        given = replace(
+            cut.options,
+            size_px=self.size,
+            crops=self.crops,
+            crop_range=self.crop_range,
+            seed=self.seed or None,  # 0 is the default of whatever draws
+            flip=self.flip,
+            min_crop_scale=self.min_crop_scale,
+        )
+        return CutConfig(scheme=_TEN_CROP if self.ten_crop else cut.scheme, options=given)
+
+
+@dataclass(frozen=True, slots=True)
+class FreeCutFlags(CropFlags):
     """How images are cut where no model says what a patch is."""
 
     patch: options.Patch = None
@@ -75,7 +109,7 @@ class FreeCutFlags(CutFlags):
 
     def config(self) -> CutConfig:
         """Return what was asked for."""
-        cut = CutFlags.config(self)
+        cut = CropFlags.config(self)
         given = replace(cut.options, patch_px=self.patch, alignment_px=self.alignment)
         return replace(cut, options=given)
 

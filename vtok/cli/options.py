@@ -204,6 +204,51 @@ Alignment = Annotated[
         "--alignment", metavar="PX", help="Sides are multiples of this. [default: native 8]"
     ),
 ]
+CropSize = Annotated[
+    int | None,
+    typer.Option(
+        "--size",
+        metavar="PX",
+        help="Bring the short side to this and take the square in the middle, as training scripts "
+        "do: --scheme adm-crop.",
+    ),
+]
+Crops = Annotated[
+    int | None,
+    typer.Option(
+        "--crops",
+        metavar="N",
+        help="The centre square and N - 1 random parts, each resized to --size: --scheme "
+        "random-crops.",
+    ),
+]
+TenCrop = Annotated[
+    bool,
+    typer.Option(
+        "--ten-crop",
+        help="Corners and centre of a crop --crop-range times --size, and the same mirrored.",
+    ),
+]
+CropRange = Annotated[
+    float | None,
+    typer.Option("--crop-range", metavar="FACTOR", help="Of --ten-crop. [default: 1.1]"),
+]
+Flip = Annotated[
+    bool | None,
+    typer.Option(
+        "--flip/--no-flip",
+        help="Mirror too: the centre square as a second view, random crops with even odds. "
+        "[default: no]",
+    ),
+]
+MinCropScale = Annotated[
+    float | None,
+    typer.Option(
+        "--min-crop-scale",
+        metavar="SHARE",
+        help="Smallest share of the area that a random crop shows. [default: 0.8]",
+    ),
+]
 
 # The model.
 Model = Annotated[
@@ -313,7 +358,12 @@ ProjectorDim = Annotated[
     ),
 ]
 Seed = Annotated[
-    int, typer.Option("--seed", metavar="N", help="Of a projector that is drawn at random.")
+    int,
+    typer.Option(
+        "--seed",
+        metavar="N",
+        help="Of what is drawn at random: crops (with the sample's key), a projector.",
+    ),
 ]
 
 # The run.

@@ -7,8 +7,8 @@ import re
 
 _OPTION = re.compile(
     r"(?<![\w./])"  # not inside a path or the dotted name of a plan's field
-    r"(?:(tile_size|patch|long_side|short_side|overlap|alignment)_px|"
-    r"((?:min|max)_(?:tiles|tokens|patches|pixels)))\b"
+    r"(?:(tile_size|patch|long_side|short_side|overlap|alignment|size)_px|"
+    r"((?:min|max)_(?:tiles|tokens|patches|pixels)|crop_range|min_crop_scale))\b"
 )
 
 

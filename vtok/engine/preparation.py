@@ -139,7 +139,7 @@ class Preparation:
             choose = self._reduction if self.decoding == "scaled" else None
             picture = decode(data, self.limits, background=self.background, choose_reduction=choose)
             stage = "plan"
-            plan = self.scheme.plan(picture.size)
+            plan = self.scheme.plan(picture.size, task.key)
             views = _render(plan, picture)
         except SampleError as error:
             return task.failure(stage, error.reason, str(error))

@@ -4,12 +4,15 @@ In: what was decoded, and the originals. Out: two numbers an image. An original 
 source; the part of it that the decoded image shows is what it is compared with. Knows no model.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from vtok.engine.decoding import DecodePool
 from vtok.engine.preparation import ImageTask, Preparation, Prepared
@@ -17,8 +20,8 @@ from vtok.engine.quality import WINDOW_PX, psnr, ssim
 from vtok.io.sources import SourceItem, open_source
 from vtok.pipelines.inputs import Inputs
 from vtok.pipelines.outcome import Comparison, ImageQuality
-from vtok.pipelines.survey import Decoded
-from vtok.resolution import SchemeOptions, resolve
+from vtok.pipelines.survey import Decoded, Picture
+from vtok.resolution import SchemeOptions, render, resolve
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -48,9 +51,9 @@ def compare(
         original = by_source.get(each.origin.source or "")
         if original is None:
             reasons[_NO_ORIGINAL] += 1
-        elif len(each.pictures) != 1 or each.pictures[0].view is not None:
+        elif each.plan is None and (len(each.pictures) != 1 or each.pictures[0].view is not None):
             reasons[_SINGLE_VIEWS] += 1
-        elif not (folder / each.pictures[0].file).exists():
+        elif not all((folder / picture.file).exists() for picture in each.pictures):
             reasons[_NO_IMAGE] += 1
         else:
             pairs.append((each, original))
@@ -58,38 +61,59 @@ def compare(
     whole = Preparation(scheme=resolve("native", SchemeOptions(alignment_px=1)))
     with DecodePool(whole, num_workers=num_workers) as pool:
         outcomes = pool.map(_tasks(pairs, folder))
-        for (each, original), first, second in zip(pairs, outcomes, outcomes, strict=True):
-            if not isinstance(first, Prepared) or not isinstance(second, Prepared):
-                reasons[_UNREADABLE] += 1
-                continue
-            quality = _quality(each, original, first.views[0], second.views[0])
-            if quality is None:
-                reasons[_OTHER_SIZE] += 1
-            else:
-                images.append(quality)
+        for each, original in pairs:
+            first, *others = itertools.islice(outcomes, 1 + len(each.pictures))
+            for picture, other in zip(each.pictures, others, strict=True):
+                if not isinstance(first, Prepared) or not isinstance(other, Prepared):
+                    reasons[_UNREADABLE] += 1
+                    continue
+                reference = _shown(each, picture, first.views[0])
+                quality = _quality(each, original, picture, reference, other.views[0])
+                if quality is None:
+                    reasons[_OTHER_SIZE] += 1
+                else:
+                    images.append(quality)
     return Comparison(images=tuple(images), not_compared=dict(reasons))
 
 
 def _tasks(pairs: Sequence[tuple[Decoded, SourceItem]], folder: Path) -> Iterator[ImageTask]:
-    """Yield the original and the decoded image of every pair, one after the other."""
-    for number, (each, original) in enumerate(pairs):
-        file = str(folder / each.pictures[0].file)
-        for index, item in enumerate((original, next(open_source(file).list()))):
-            yield ImageTask(index=2 * number + index, key=each.origin.key, item=item)
+    """Yield the original, then the decoded images, of every sample."""
+    index = itertools.count()
+    for each, original in pairs:
+        files = [str(folder / picture.file) for picture in each.pictures]
+        for item in (original, *(next(open_source(file).list()) for file in files)):
+            yield ImageTask(index=next(index), key=each.origin.key, item=item)
+
+
+def _shown(decoded: Decoded, picture: Picture, original: Pixels) -> Pixels | None:
+    """Return what of the original a picture shows; None if that is another image by its size.
+
+    A crop is compared as the model saw it, resized and mirrored; all else at the original's scale.
+    """
+    size = decoded.size
+    if size is not None and original.shape[:2] != (size.height, size.width):
+        return None
+    if decoded.plan is not None:
+        only = tuple(view for view in decoded.plan.views if view.name == picture.view)
+        return render(replace(decoded.plan, views=only), Image.fromarray(original))[0]
+    if decoded.region is None:
+        return original
+    box = decoded.region
+    return original[box.top : box.bottom, box.left : box.right]
 
 
 def _quality(
-    decoded: Decoded, original: SourceItem, reference: Pixels, image: Pixels
+    decoded: Decoded,
+    original: SourceItem,
+    picture: Picture,
+    reference: Pixels | None,
+    image: Pixels,
 ) -> ImageQuality | None:
-    if decoded.size is not None and decoded.region is not None:
-        if reference.shape[:2] != (decoded.size.height, decoded.size.width):
-            return None
-        box = decoded.region
-        reference = reference[box.top : box.bottom, box.left : box.right]
-    if reference.shape != image.shape:
+    if reference is None or reference.shape != image.shape:
         return None
+    name = original.source
     return ImageQuality(
-        source=original.source,
+        source=name if len(decoded.pictures) == 1 else f"{name} ({picture.view})",
         key=decoded.origin.key,
         psnr_db=psnr(image, reference),
         ssim=ssim_in_strips(image, reference) if min(image.shape[:2]) >= WINDOW_PX else None,

@@ -60,7 +60,7 @@ def scheme_for(cut: CutConfig, default: str, needs: ModelNeeds | None = None) ->
         UnknownNameError: no scheme is called so.
         UsageError: the scheme does not have an option, or its views are none for the model.
     """
-    row = find_row(cut.scheme or default)
+    row = find_row(cut.scheme or _implied(cut.options) or default)
     for name in cut.options.given():
         if name not in row.option_names:
             known = ", ".join(map(flag, row.option_names)) or "no options"
@@ -72,12 +72,38 @@ def scheme_for(cut: CutConfig, default: str, needs: ModelNeeds | None = None) ->
     problem = needs.problem(scheme.plan(_PROBE))
     if problem:
         raise UsageError(
-            f"scheme {row.name} does not fit: {problem}: give another --tile-size or --scheme"
+            f"scheme {row.name} does not fit: {problem}: give another "
+            f"{'--size' if 'size_px' in row.option_names else '--tile-size'} or --scheme"
         )
     return scheme
 
 
 _PROBE = Size(height=672, width=1008)
+
+
+_IMPLIED = {"crop_range": "ten-crop", "crops": "random-crops", "size_px": "adm-crop"}
+
+
+def _implied(options: SchemeOptions) -> str | None:
+    """Return the scheme of square crops that an option is of, where no scheme was named."""
+    given = options.given()
+    return next((scheme for name, scheme in _IMPLIED.items() if name in given), None)
+
+
+def require_request(cut: CutConfig, needs: ModelNeeds) -> None:
+    """Refuse to resize images for a model of one size without having been asked to.
+
+    Raises:
+        UsageError: nothing says how images of other sizes become the model's.
+    """
+    size = needs.fixed_size
+    if size is None or needs.scheme is not None or cut.scheme or _implied(cut.options):
+        return
+    raise UsageError(
+        f"{needs.name} takes {size} alone: --size {size.height} crops the centre square as its "
+        "authors do, --scheme squash resizes the whole image, --scheme native takes only images "
+        "that have this size"
+    )
 
 
 def default_scheme(needs: ModelNeeds) -> str:
@@ -102,7 +128,7 @@ def _with_needs(
 ) -> SchemeOptions:
     wanted: dict[str, Any] = {"patch_px": needs.patch_px, "alignment_px": needs.alignment_px}
     if needs.fixed_size is not None:
-        wanted["tile_size_px"] = needs.fixed_size.height
+        wanted["tile_size_px"] = wanted["size_px"] = needs.fixed_size.height
     wanted |= own
     given = options.given()
     return replace(

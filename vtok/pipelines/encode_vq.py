@@ -12,7 +12,13 @@ from vtok.engine.times import StageTimes
 from vtok.models import registry
 from vtok.models.base import Tokenizer
 from vtok.pipelines.config import EncodeVqConfig
-from vtok.pipelines.cut import ModelNeeds, default_scheme, scheme_for, scheme_record
+from vtok.pipelines.cut import (
+    ModelNeeds,
+    default_scheme,
+    require_request,
+    scheme_for,
+    scheme_record,
+)
 from vtok.pipelines.describe import carried, describe
 from vtok.pipelines.encoding import LIBRARIES, Placement, each_alone, fitting
 from vtok.pipelines.models import RunModel, tokenizer_digest
@@ -40,6 +46,7 @@ def encode_vq_recipe(config: EncodeVqConfig) -> Recipe:
     model = RunModel(
         config.model.name, registry.load_tokenizer, tokenizer_digest, config.run.output
     )
+    require_request(config.cut, model.needs)
     scheme = scheme_for(config.cut, default_scheme(model.needs), model.needs)
     placement = placement.sized(
         lambda: TokenizeForward(model.load(), device=placement.device, dtype=placement.dtype),

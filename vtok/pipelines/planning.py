@@ -29,6 +29,12 @@ class PlanOptions(TypedDict, total=False):
     alignment_px: int
     align: Align
     resample: Filter
+    size_px: int
+    crops: int
+    seed: int
+    flip: bool
+    crop_range: float
+    min_crop_scale: float
 
 
 def plan(

@@ -48,8 +48,13 @@ def shown_by(plan: Plan) -> tuple[View, ...]:
 
 
 def can_stitch(plan: Plan) -> bool:
-    """Tell whether the views that make up the picture lie on one canvas."""
-    return len({view.canvas for view in shown_by(plan)}) == 1
+    """Tell whether the views that make up the picture lie on one canvas; crops make up none."""
+    return len({view.canvas for view in shown_by(plan)}) == 1 and not shows_crops(plan)
+
+
+def shows_crops(plan: Plan) -> bool:
+    """Tell whether every view is a crop of its own."""
+    return all(view.role == "crop" for view in plan.views)
 
 
 def shown_region(plan: Plan, key: str) -> Box:

@@ -11,7 +11,7 @@ from typing import Any
 from vtok.shards.fields import FEATURES_PART, INDICES_PART, META_FIELD
 from vtok.shards.samples import Sample
 
-_TILE = re.compile(r"tile-[0-9]+")
+_NUMBERED = re.compile(r"(tile|crop)-[0-9]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class FieldFacts:
     """One kind of field.
 
     Attributes:
-        name: The field's name; `tile-*` stands for every tile.
+        name: The field's name; `tile-*` stands for every tile, `crop-*` for every crop.
         dtype: Of arrays, as stored; else what kind of bytes it is.
         shapes: The shapes that occur, most frequent first; empty where there are none.
         num_samples: Samples that have it.
@@ -103,4 +103,5 @@ class FieldSurvey:
 
 def _pattern(view: str, part: str) -> str:
     """Return a field's name, the same for all tiles."""
-    return f"{_TILE.sub('tile-*', view)}.{part}"
+    kind = _NUMBERED.sub(r"\1-*", view)
+    return f"{kind}.{part}"

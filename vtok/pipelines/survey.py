@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from vtok.errors import InputError, ShardError
 from vtok.io.places import sha256_of
 from vtok.pipelines.names import Origin, output_stems
-from vtok.pipelines.restore import can_stitch, plan_of, shown_region
+from vtok.pipelines.restore import can_stitch, plan_of, shown_region, shows_crops
 from vtok.records import Size
 from vtok.resolution import Box, Plan
 from vtok.shards.header import ShardHeader
@@ -44,12 +44,14 @@ class Decoded:
         pictures: One, or one for each view where views cannot be stitched.
         size: Of the original, as its plan says.
         region: The part of the original that a stitched picture shows.
+        plan: Of pictures that show one crop each; it says which part of the original.
     """
 
     origin: Origin
     pictures: tuple[Picture, ...]
     size: Size | None = None
     region: Box | None = None
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,7 @@ class _Seen:
     is_stitched: bool
     size: Size | None
     region: Box | None
+    plan: Plan | None
 
 
 def survey(shards: ShardSet, limit: int | None, ending: str) -> Survey:
@@ -152,6 +155,7 @@ def _see(sample: Sample) -> _Seen:
         is_stitched=is_stitched,
         size=plan.size if plan else None,
         region=shown_region(plan, sample.key) if plan and is_stitched else None,
+        plan=plan if plan and shows_crops(plan) else None,
     )
 
 
@@ -168,11 +172,14 @@ def _named(
 
 def _decoded(seen: _Seen, stem: PurePosixPath, ending: str) -> Decoded:
     pictures: tuple[Picture, ...]
-    if seen.is_stitched:
-        pictures = (Picture(file=stem.with_name(f"{stem.name}.{ending}"), view=None),)
+    if seen.is_stitched or len(seen.views) == 1:
+        view = None if seen.is_stitched else seen.views[0]
+        pictures = (Picture(file=stem.with_name(f"{stem.name}.{ending}"), view=view),)
     else:
         pictures = tuple(
             Picture(file=stem.with_name(f"{stem.name}.{view}.{ending}"), view=view)
             for view in seen.views
         )
-    return Decoded(origin=seen.origin, pictures=pictures, size=seen.size, region=seen.region)
+    return Decoded(
+        origin=seen.origin, pictures=pictures, size=seen.size, region=seen.region, plan=seen.plan
+    )

@@ -35,7 +35,7 @@ def view_lines(plan: Plan) -> list[str]:
         if not view.box.is_empty
     )
     return [
-        f"{plural(count, role) if role == 'tile' else role} {size}, {tokens}"
+        f"{plural(count, role) if role in ('tile', 'crop') else role} {size}, {tokens}"
         + (" each" if count > 1 else "")
         for (role, size, tokens), count in kinds.items()
     ]

@@ -128,5 +128,5 @@ def _span(start: float, stop: float, low: float, high: float, length: int) -> tu
 
 def _label(view: View) -> str:
     """Return a tile's number, or the role of a view that has none."""
-    number = view.name.removeprefix("tile-")
+    number = view.name.removeprefix("tile-").removeprefix("crop-")
     return str(int(number)) if number.isdigit() else view.role

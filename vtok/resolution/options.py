@@ -15,7 +15,9 @@ T = TypeVar("T")
 
 # Beyond these a plan could not be carried out: larger views fit no memory, more tiles no model.
 _MOST_PX = 65_536
-_MOST = {"max_tiles": 10_000, "min_tiles": 10_000}
+_MOST = {"max_tiles": 10_000, "min_tiles": 10_000, "crops": 1_000}
+_LEAST = {"overlap_px": 0, "seed": 0}
+_SHARES = {"crop_range": (1.0, 4.0), "min_crop_scale": (0.01, 1.0)}
 _CHOICES = {"align": get_args(Align), "resample": get_args(Filter)}
 
 
@@ -39,6 +41,12 @@ class SchemeOptions:
         alignment_px: Sides of the view are multiples of this.
         align: How they become so: `pad` (border pixels repeated) or `crop` (about the centre).
         resample: The filter of the resize.
+        size_px: Side of the square that crops have.
+        crops: Crops of one image, the centre one among them.
+        seed: Of random crops.
+        flip: Whether crops are mirrored too.
+        crop_range: Side of what ten crops are taken from, in sides of a crop.
+        min_crop_scale: Smallest share of the image's area that a random crop shows.
     """
 
     tile_size_px: int | None = None
@@ -56,6 +64,12 @@ class SchemeOptions:
     alignment_px: int | None = None
     align: Align | None = None
     resample: Filter | None = None
+    size_px: int | None = None
+    crops: int | None = None
+    seed: int | None = None
+    flip: bool | None = None
+    crop_range: float | None = None
+    min_crop_scale: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that no scheme can work with."""
@@ -63,7 +77,9 @@ class SchemeOptions:
             if name in _CHOICES:
                 if value not in _CHOICES[name]:
                     raise UsageError(f"{name} must be {' or '.join(_CHOICES[name])}, not {value!r}")
-            elif name != "thumbnail":
+            elif name in _SHARES:
+                _check_share(name, value)
+            elif name not in ("thumbnail", "flip"):
                 _check_number(name, value)
         if self.min_tiles and self.max_tiles and self.min_tiles > self.max_tiles:
             raise UsageError(f"min_tiles {self.min_tiles} is above max_tiles {self.max_tiles}")
@@ -80,12 +96,18 @@ class SchemeOptions:
 
 
 def _check_number(name: str, value: object) -> None:
-    least = 0 if name == "overlap_px" else 1
+    least = _LEAST.get(name, 1)
     most = _MOST.get(name, _MOST_PX if name.endswith("_px") else None)
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise UsageError(f"{name} must be a whole number >= {least}, not {value!r}")
     if most is not None and value > most:
         raise UsageError(f"{name} must be at most {most}, not {value}")
+
+
+def _check_share(name: str, value: float) -> None:
+    low, high = _SHARES[name]
+    if not low <= value <= high:  # NaN is not
+        raise UsageError(f"{name} must be in [{low:g}, {high:g}], not {value!r}")
 
 
 def known(value: T | None) -> T:

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from vtok.records import Grid, Size
 
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-Role = Literal["tile", "thumbnail", "whole"]
+Role = Literal["tile", "thumbnail", "whole", "crop"]
 RunKind = Literal["image", "separator", "text", "cross-attention"]
 Fill = tuple[int, int, int] | Literal["edge"]
 
@@ -60,6 +60,7 @@ class Canvas(NamedTuple):
         resizes: The sizes the image passes through, in order; empty when it keeps its pixels.
         resample: The filter of every resize.
         fill: Colour of the padding, or `edge` to repeat the border pixels.
+        halvings: How often both sides are halved (rounded down, by averages) before the resizes.
     """
 
     size: Size
@@ -67,6 +68,7 @@ class Canvas(NamedTuple):
     resizes: tuple[Size, ...] = ()
     resample: Resample = "bicubic"
     fill: Fill = BLACK
+    halvings: int = 0
 
     @property
     def is_padded(self) -> bool:
@@ -78,7 +80,7 @@ class View(NamedTuple):
     """One encoder input.
 
     Attributes:
-        name: `tile-000`, `tile-001`, ... row-major; `thumbnail`; or `whole`.
+        name: `tile-000`, `tile-001`, ... row-major; `crop-000`, ...; `thumbnail`; or `whole`.
         role: What the view shows.
         canvas: Index of the canvas that it is cut from.
         box: The part of that canvas.
@@ -86,6 +88,7 @@ class View(NamedTuple):
         num_tokens: Vectors that the model hands on for this view.
         token_grid: Their rows and columns, where they form a rectangle.
         resample: The filter of that resize.
+        flip: Whether the view is mirrored left to right, after the resize.
     """
 
     name: str
@@ -96,6 +99,7 @@ class View(NamedTuple):
     num_tokens: int
     token_grid: Grid | None = None
     resample: Resample = "bicubic"
+    flip: bool = False
 
 
 class Run(NamedTuple):
@@ -262,7 +266,9 @@ def _grid_json(grid: Grid) -> dict[str, int]:
 
 
 def _canvas_json(canvas: Canvas) -> dict[str, Any]:
+    halved = {"halvings": canvas.halvings} if canvas.halvings else {}
     return {
+        **halved,
         "size": _size_json(canvas.size),
         "content": list(canvas.content),
         "resizes": [_size_json(size) for size in canvas.resizes],
@@ -279,11 +285,14 @@ def _canvas_from_json(data: Mapping[str, Any]) -> Canvas:
         resizes=tuple(Size(**size) for size in data["resizes"]),
         resample=data["resample"],
         fill="edge" if fill == "edge" else (fill[0], fill[1], fill[2]),
+        halvings=data.get("halvings", 0),
     )
 
 
 def _view_json(view: View) -> dict[str, Any]:
+    flipped = {"flip": True} if view.flip else {}
     return {
+        **flipped,
         "name": view.name,
         "role": view.role,
         "canvas": view.canvas,
@@ -306,4 +315,5 @@ def _view_from_json(data: Mapping[str, Any]) -> View:
         num_tokens=data["tokens"],
         token_grid=None if token_grid is None else Grid(**token_grid),
         resample=data["resample"],
+        flip=data.get("flip", False),
     )

@@ -95,6 +95,8 @@ def _paint(plan: Plan, canvas: Canvas, image: Image.Image, reduction: int) -> Im
         edge = (0.0, 0.0, plan.size.width / reduction, plan.size.height / reduction)
         first, sizes = sizes[0], sizes[1:]
         image = image.resize((first.width, first.height), _FILTERS[canvas.resample], box=edge)
+    for _ in range(canvas.halvings if reduction == 1 else 0):
+        image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
     for size in sizes:
         image = _resize(image, size, canvas.resample)
     if not canvas.is_padded:
@@ -125,7 +127,8 @@ def _cut(canvas: Image.Image, view: View) -> Image.Image:
     if view.box.is_empty:
         return Image.new("RGB", (view.size.width, view.size.height))
     part = canvas if view.box == (0, 0, *canvas.size) else canvas.crop(view.box)
-    return _resize(part, view.size, view.resample)
+    seen = _resize(part, view.size, view.resample)
+    return seen.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if view.flip else seen
 
 
 def _resize(image: Image.Image, size: Size, resample: Resample) -> Image.Image:

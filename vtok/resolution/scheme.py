@@ -10,6 +10,7 @@ from vtok.resolution.options import SchemeOptions
 from vtok.resolution.plan import Plan
 from vtok.resolution.policies.cutters import Cutter
 from vtok.resolution.policies.layouts import Layout
+from vtok.resolution.policies.training import KeyedCutter
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +38,20 @@ class Scheme:
         """Whether every image becomes exactly one view."""
         return self.cutter.single_view
 
-    def plan(self, size: Size) -> Plan:
+    def plan(self, size: Size, key: str = "") -> Plan:
         """Return what becomes of an image of this size.
+
+        Args:
+            size: Of the upright image.
+            key: The sample's; only random crops depend on it.
 
         Raises:
             DegenerateSizeError: the scheme cannot cut this size.
         """
-        cut = self.cutter.cut(size)
+        if isinstance(self.cutter, KeyedCutter):
+            cut = self.cutter.cut_for(size, key)
+        else:
+            cut = self.cutter.cut(size)
         segments = self.layout.sequence(size, cut)
         return Plan(
             self.name, size, cut.canvases, cut.grid, cut.views, segments, self.exact, self.note

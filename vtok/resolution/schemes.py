@@ -10,12 +10,13 @@ from functools import lru_cache
 from vtok.errors import UnknownNameError
 from vtok.resolution.names import normal, spellings
 from vtok.resolution.options import SchemeOptions
-from vtok.resolution.rows import chapter, closed, fitted, tiled, whole
+from vtok.resolution.rows import chapter, closed, fitted, tiled, training, whole
 from vtok.resolution.rows.row import Row
 from vtok.resolution.scheme import Scheme
 
 ROWS: tuple[Row, ...] = (
     *chapter.ROWS,
+    *training.ROWS,
     *fitted.ROWS,
     *tiled.ROWS,
     *whole.ROWS,

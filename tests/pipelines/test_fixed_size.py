@@ -1,0 +1,41 @@
+"""A model of one size gets images of that size, resized only where somebody asked for it."""
+
+import pytest
+
+from vtok.errors import UsageError
+from vtok.pipelines.config import CutConfig
+from vtok.pipelines.cut import ModelNeeds, default_scheme, require_request, scheme_for
+from vtok.records import Size
+from vtok.resolution import SchemeOptions
+
+NEEDS = ModelNeeds(
+    name="one-size", patch_px=16, alignment_px=16, fixed_size=Size(height=256, width=256)
+)
+
+
+def test_nothing_is_resized_unasked() -> None:
+    with pytest.raises(UsageError, match=r"one-size takes 256x256 alone: --size 256 crops"):
+        require_request(CutConfig(), NEEDS)
+
+
+@pytest.mark.parametrize(
+    ("cut", "scheme"),
+    [
+        (CutConfig(options=SchemeOptions(size_px=256)), "adm-crop"),
+        (CutConfig(options=SchemeOptions(crops=3)), "random-crops"),
+        (CutConfig(scheme="ten-crop"), "ten-crop"),
+        (CutConfig(scheme="squash"), "squash"),
+    ],
+)
+def test_what_was_asked_for_has_the_models_size(cut: CutConfig, scheme: str) -> None:
+    require_request(cut, NEEDS)
+    ready = scheme_for(cut, default_scheme(NEEDS), NEEDS)
+    plan = ready.plan(Size(height=300, width=500))
+    assert ready.name == scheme
+    assert {view.size for view in plan.views} == {NEEDS.fixed_size}
+
+
+def test_another_size_is_refused() -> None:
+    cut = CutConfig(options=SchemeOptions(size_px=128))
+    with pytest.raises(UsageError, match="one-size takes 256x256 alone: give another --size"):
+        scheme_for(cut, default_scheme(NEEDS), NEEDS)
