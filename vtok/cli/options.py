@@ -204,13 +204,18 @@ Alignment = Annotated[
         "--alignment", metavar="PX", help="Sides are multiples of this. [default: native 8]"
     ),
 ]
+_SIZE_HELP = (
+    "Side of the views that the model gets. encode-vq and tile bring the short side to it and take "
+    "the square in the middle, as training scripts do (--scheme adm-crop). encode-continuous gives "
+    "an encoder this size, or any, instead of its own: rotary positions reach it by themselves, "
+    "learned ones are interpolated."
+)
 CropSize = Annotated[
     int | None,
     typer.Option(
         "--size",
         metavar="PX",
-        help="Bring the short side to this and take the square in the middle, as training scripts "
-        "do: --scheme adm-crop.",
+        help=_SIZE_HELP,
     ),
 ]
 Crops = Annotated[
@@ -308,8 +313,7 @@ ViewSize = Annotated[
     typer.Option(
         "--size",
         metavar="PX",
-        help="Give the encoder views of this side instead of its own, or of any size: rotary "
-        "positions reach it by themselves, learned ones are interpolated.",
+        help=_SIZE_HELP,
     ),
 ]
 Interpolation = Annotated[
