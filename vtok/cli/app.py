@@ -68,6 +68,7 @@ COMMANDS: tuple[CommandRow, ...] = (
     CommandRow(
         "verify", "vtok.cli.verify", "verify", "whether all that a run wrote is there and whole"
     ),
+    CommandRow("models", "vtok.cli.models", "models", "the models that have names; convert one"),
     CommandRow(
         "bench", "vtok.cli.bench", "bench", "what each stage costs here, and what bounds a run"
     ),
@@ -120,6 +121,8 @@ class CommandTable(TyperGroup):
 def load_command(row: CommandRow) -> Any:
     """Import a row's module and return its function as a command."""
     function = getattr(importlib.import_module(row.module), row.function)
+    if isinstance(function, typer.Typer):  # it has commands of its own
+        return typer.main.get_command(function)
     single = typer.Typer(
         add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
     )

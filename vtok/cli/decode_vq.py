@@ -12,6 +12,7 @@ def decode_vq(
     decoding: DecodeFlags,
     image: ImageFlags,
     said: TalkFlags,
+    family: options.Family = None,
 ) -> None:
     """Decode codebook indices into images, with nothing but the shards.
 
@@ -37,6 +38,7 @@ def decode_vq(
         batch_size=decoding.batch_size,
         image=image.config(),
         reference=decoding.reference,
+        family=family,
     )
     with listening(said) as progress:
         report = run_decode_vq(config, progress)

@@ -1,7 +1,7 @@
 """`vtok encode-vq`."""
 
 from vtok.cli import options
-from vtok.cli.groups import CropFlags, ModelFlags, RunFlags, TalkFlags
+from vtok.cli.groups import CropFlags, IndexFlags, ModelFlags, RunFlags, TalkFlags
 from vtok.cli.talk import listening, say_report
 from vtok.pipelines.config import EncodeVqConfig
 
@@ -10,10 +10,10 @@ def encode_vq(
     images: options.Input,
     output: options.Output,
     model: ModelFlags,
+    indices: IndexFlags,
     cut: CropFlags,
     run: RunFlags,
     said: TalkFlags,
-    layout: options.Layout = options.ShardLayout.SAMPLE,
 ) -> None:
     """Encode images into codebook indices, one array a view, in WebDataset shards.
 
@@ -28,6 +28,7 @@ def encode_vq(
       vtok encode-vq photos/ indices/ --crops 10 --flip --seed 1
       vtok encode-vq photos.parquet indices/ --device cuda --layout block
       vtok encode-vq photos/ indices/ --model my-tokenizer/
+      vtok encode-vq photos/ indices/ --model vq_ds16_c2i.pt --family llamagen
     """
     from vtok.pipelines.encode_vq import encode_vq as run_encode_vq  # brings torch
 
@@ -35,7 +36,8 @@ def encode_vq(
         run=run.config(images, output),
         cut=cut.config(),
         model=model.config(),
-        layout=layout.value,
+        family=indices.family,
+        layout=indices.layout.value,
     )
     with listening(said) as progress:
         report = run_encode_vq(config, progress)

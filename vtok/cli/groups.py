@@ -159,6 +159,14 @@ class EncoderFlags(ModelFlags):
 
 
 @dataclass(frozen=True, slots=True)
+class IndexFlags:
+    """What makes the indices, and how they are stored."""
+
+    family: options.Family = None
+    layout: options.Layout = options.ShardLayout.SAMPLE
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectorFlags:
     """A projector of the user's own."""
 

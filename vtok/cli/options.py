@@ -261,8 +261,17 @@ Model = Annotated[
     typer.Option(
         "--model",
         metavar="NAME",
-        help="A model that ships, a hub id (owner/name), or a folder with config.json and "
-        "model.safetensors.",
+        help="A model that ships, a name of `vtok models`, a hub id (owner/name), a model folder "
+        "or a weights file.",
+    ),
+]
+Family = Annotated[
+    str | None,
+    typer.Option(
+        "--family",
+        metavar="NAME",
+        help="What the model is, where its files do not say so, or say it wrongly. [default: found "
+        "out from the files; in decode-vq, what the shards say]",
     ),
 ]
 ShardsModel = Annotated[

@@ -178,10 +178,13 @@ class Tokenizer(nn.Module, ABC):
     Attributes:
         spec: The facts of the model.
         weights_sha256: Digest of the weights file it was loaded from; empty if it was not.
+        source_sha256: Digest of the weights that those were converted from, as their folder says;
+            empty if they were not.
     """
 
     spec: TokenizerSpec
     weights_sha256: str = ""
+    source_sha256: str = ""
 
     @abstractmethod
     def encode(self, pixels: Tensor) -> Tensor:

@@ -1,10 +1,16 @@
 """Published tokenizers by short names: where they are, and what their files do not say.
 
-A table, and nothing else. The pixel range is the family's. Licences are those of the weights as
-their authors state them.
+A table, and nothing else. Licences are those of the weights as their authors state them.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from vtok.codeshape import CodeShape
+from vtok.records import Grid
+
+Pixels = Literal["[-1, 1]", "[0, 1]", "[0.1, 0.9]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +22,13 @@ class Preset:
         downsample: Pixels per latent cell along one side, which sides must be multiples of.
         codebook_size: Number of codes.
         licence: Of the weights.
-        hub_id: Its repository on the hub.
+        hub_id: Its repository on the hub; empty where its authors have it elsewhere.
         files: The files of it that are needed, the weights first.
+        pixels: What bytes become.
+        codes: The shape of an image's indices.
+        fixed_px: The one side of square images that it takes; None for any size.
+        config: What the files do not say and this package needs to know.
+        page: Where its authors have it, if not on the hub.
     """
 
     family: str
@@ -26,10 +37,18 @@ class Preset:
     licence: str
     hub_id: str
     files: tuple[str, ...]
+    pixels: Pixels = "[-1, 1]"
+    codes: CodeShape = field(default_factory=CodeShape)
+    fixed_px: int | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    page: str = ""
 
 
 _TENCENT = "TencentARC"
 _HUB_FORM = ("pytorch_model.bin", "config.json")
+_TAMING_FORM = ("last.ckpt", "model.yaml")
+_HEIBOX = "https://heibox.uni-heidelberg.de/d/"
+_LDM = "https://ommer-lab.com/files/latent-diffusion/"
 
 
 def _llamagen(downsample: int, hub_id: str, file: str) -> Preset:
@@ -46,13 +65,69 @@ def _magvit2(downsample: int, codebook_size: int, repository: str, file: str) ->
     return Preset("open-magvit2", downsample, codebook_size, "Apache-2.0", hub_id, (file,))
 
 
+def _taming(family: str, downsample: int, codebook_size: int, page: str) -> Preset:
+    return Preset(family, downsample, codebook_size, "MIT", "", _TAMING_FORM, page=_HEIBOX + page)
+
+
+def _ldm(downsample: int, codebook_size: int, file: str) -> Preset:
+    return Preset(
+        "latent-diffusion",
+        downsample,
+        codebook_size,
+        "MIT",
+        "",
+        ("model.ckpt", "config.yaml"),
+        page=f"{_LDM}{file}",
+    )
+
+
 PRESETS: dict[str, Preset] = {
+    "amused-256": Preset(
+        "amused",
+        16,
+        8192,
+        "OpenRAIL++",
+        "amused/amused-256",
+        ("vqvae/diffusion_pytorch_model.safetensors", "vqvae/config.json"),
+        pixels="[0, 1]",
+    ),
+    "chameleon": Preset(
+        "chameleon",
+        16,
+        8192,
+        "Chameleon research licence",
+        "",
+        ("vqgan.ckpt", "vqgan.yaml"),
+        page="https://ai.meta.com/resources/models-and-libraries/chameleon-downloads/",
+    ),
+    "dalle": Preset(
+        "dalle",
+        8,
+        8192,
+        "modified MIT",
+        "",
+        ("encoder.pkl", "decoder.pkl"),
+        pixels="[0.1, 0.9]",
+        page="https://cdn.openai.com/dall-e/encoder.pkl and .../decoder.pkl",
+    ),
+    "emu3": Preset(
+        "emu3",
+        8,
+        32768,
+        "Apache-2.0",
+        "BAAI/Emu3-VisionTokenizer",
+        ("model.safetensors", "config.json"),
+    ),
     "ibq-1024": _ibq(1024, "1024", "imagenet256_1024.ckpt"),
     "ibq-8192": _ibq(8192, "8192", "imagenet256_8192.ckpt"),
     "ibq-16384": _ibq(16384, "16384", "imagenet256_16384.ckpt"),
     "ibq-16384-pretrain": _ibq(16384, "16384-Pretrain", "IBQ_pretrain_16384.ckpt"),
     "ibq-262144": _ibq(262144, "262144", "imagenet256_262144.ckpt"),
     "ibq-262144-pretrain": _ibq(262144, "262144-Pretrain", "IBQ_pretrain_262144.ckpt"),
+    "ldm-vq-f4": _ldm(4, 8192, "vq-f4.zip"),
+    "ldm-vq-f8": _ldm(8, 16384, "vq-f8.zip"),
+    "ldm-vq-f8-256": _ldm(8, 256, "vq-f8-n256.zip"),
+    "ldm-vq-f16": _ldm(16, 16384, "vq-f16.zip"),
     "llamagen-vq16": _llamagen(16, "FoundationVision/LlamaGen", "vq_ds16_c2i.pt"),
     "llamagen-vq16-t2i": _llamagen(16, "peizesun/llamagen_t2i", "vq_ds16_t2i.pt"),
     "llamagen-vq8": _llamagen(8, "FoundationVision/LlamaGen", "vq_ds8_c2i.pt"),
@@ -63,6 +138,7 @@ PRESETS: dict[str, Preset] = {
         "Apache-2.0",
         "openMUSE/maskgit-vqgan-imagenet-f16-256",
         _HUB_FORM,
+        pixels="[0, 1]",
     ),
     "open-magvit2-128": _magvit2(8, 262144, "128-resolution", "imagenet_128_L.ckpt"),
     "open-magvit2-256": _magvit2(16, 262144, "256-resolution", "imagenet_256_L.ckpt"),
@@ -71,4 +147,16 @@ PRESETS: dict[str, Preset] = {
         16, 262144, "262144-Pretrain", "pretrain256_262144.ckpt"
     ),
     "show-o-magvitv2": Preset("show-o", 16, 8192, "Apache-2.0", "showlab/magvitv2", _HUB_FORM),
+    "taming-imagenet-f16-1024": _taming("taming", 16, 1024, "8088892a516d4e3baf92/"),
+    "taming-imagenet-f16-16384": _taming("taming", 16, 16384, "a7530b09fed84f80a887/"),
+    "taming-openimages-gumbel-f8": _taming("taming-gumbel", 8, 8192, "2e5662443a6b4307b470/"),
 }
+
+
+def num_indices(preset: Preset, side_px: int = 256) -> int:
+    """Return how many indices a square image has, at the model's own side where that is fixed."""
+    side = (preset.fixed_px or side_px) // preset.downsample
+    total = 1
+    for axis in preset.codes.shape_of(Grid(rows=side, cols=side)):
+        total *= axis
+    return total

@@ -7,15 +7,18 @@ weights' digest. Knows nothing of images.
 
 import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from torch import Tensor
 
 from vtok.errors import UnknownNameError, UsageError, WeightsError
 from vtok.models.base import Encoder, Output, Tokenizer
-from vtok.models.building import tokenizer_parts, vtok_base_config
+from vtok.models.building import Parts, tokenizer_parts, vtok_base_config
+from vtok.models.converted import write_converted
 from vtok.models.modelfiles import CONFIG_NAME, WEIGHTS_NAME
 from vtok.models.presets import PRESETS, Preset
 from vtok.models.vision.loading import load_vision_encoder
@@ -72,15 +75,52 @@ def load_tokenizer(name: str = DEFAULT_MODEL, family: str | None = None) -> Toke
         WeightsError: its files are missing, damaged, or of an unknown family.
     """
     folder = find_folder(name)
-    if family is None and name in PRESETS:
-        family = PRESETS[name].family
     try:
-        parts = tokenizer_parts(folder.config, read_state(folder), name=name, family=family)
-        tokenizer = load_model(parts.make, parts.state, folder)
-        _check_preset(name, tokenizer)
+        return _tokenizer(folder, read_state(folder), name, family)
     except WeightsError as error:
         raise _located(error, folder) from error
+
+
+def convert_tokenizer(name: str, output: Path, family: str | None = None) -> ModelFolder:
+    """Write a tokenizer as a folder of safetensors that says by itself what it is.
+
+    Args:
+        name: As for `load_tokenizer`.
+        output: A folder that is empty or not there; `load_tokenizer` takes it.
+        family: As for `load_tokenizer`.
+
+    Raises:
+        OutputError: the folder holds something, or cannot be written.
+        VtokError: as for `load_tokenizer`; nothing is written then.
+    """
+    folder = find_folder(name)
+    try:
+        state = read_state(folder)
+        tokenizer = _tokenizer(folder, state, name, family)
+    except WeightsError as error:
+        raise _located(error, folder) from error
+    licence = PRESETS[name].licence if name in PRESETS else str(folder.source.get("licence") or "")
+    config = {key: value for key, value in folder.config.items() if key != "family"}
+    return write_converted(output, tokenizer, config, state, licence=licence)
+
+
+def _tokenizer(
+    folder: ModelFolder, state: Mapping[str, Tensor], name: str, family: str | None
+) -> Tokenizer:
+    """Return the tokenizer that these tensors are.
+
+    Raises:
+        VtokError: as for `load_tokenizer`.
+    """
+    config = folder.config
+    if name in PRESETS:
+        family = family or PRESETS[name].family
+        config = {**config, **PRESETS[name].config}
+    parts: Parts = tokenizer_parts(config, state, name=name, family=family)
+    tokenizer = load_model(parts.make, parts.state, folder)
+    _check_preset(name, tokenizer)
     tokenizer.weights_sha256 = folder.weights_sha256
+    tokenizer.source_sha256 = str(folder.source.get("weights_sha256") or "")
     return tokenizer.eval()
 
 
@@ -191,7 +231,16 @@ def find_folder(name: str) -> ModelFolder:
 
 
 def _download_preset(preset: Preset) -> Path:
-    """Return the local weights file of a published model, fetched where it is not yet there."""
+    """Return the local weights file of a published model, fetched where it is not yet there.
+
+    Raises:
+        WeightsError: it cannot be fetched, or its authors have it elsewhere.
+    """
+    if not preset.hub_id:
+        raise WeightsError(
+            f"its authors publish {' and '.join(preset.files)} at {preset.page}: get them, and "
+            "name their folder"
+        )
     try:
         paths = [Path(hf_hub_download(preset.hub_id, name)) for name in preset.files]
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

@@ -8,7 +8,7 @@ module that holds them; or a folder itself, written. safetensors come first; pic
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from vtok.models.checkpoint import model_state
 from vtok.models.modelfiles import CONFIG_NAME, SAFETENSORS, WEIGHTS_NAME, ModelFiles, find_files
 from vtok.models.pickles import read_pickle
 
+CONVERTED = "vtok-model"
 _MAX_NAMES_SHOWN = 5
 _ModuleT = TypeVar("_ModuleT", bound=nn.Module)
 
@@ -37,12 +38,14 @@ class ModelFolder:
         weights_sha256: Digest of its weights file, 64 hexadecimal digits; of several, the digest
             of theirs.
         weights: The weights files.
+        source: What a converted folder says of the model that it was made from.
     """
 
     path: Path
     config: Mapping[str, Any]
     weights_sha256: str
     weights: tuple[Path, ...] = ()
+    source: Mapping[str, Any] = field(default_factory=dict)
 
 
 def open_folder(path: Path) -> ModelFolder:
@@ -59,7 +62,13 @@ def open_folder(path: Path) -> ModelFolder:
     digest = digests[0]
     if len(digests) > 1:
         digest = hashlib.sha256("".join(digests).encode()).hexdigest()
-    return ModelFolder(path, files.config, digest, files.weights)
+    config = files.config
+    if config.get("format") == CONVERTED and isinstance(config.get("config"), Mapping):
+        source = config.get("source")
+        own = {**config["config"], "family": config.get("family")}
+        known = source if isinstance(source, Mapping) else {}
+        return ModelFolder(path, own, digest, files.weights, known)
+    return ModelFolder(path, config, digest, files.weights)
 
 
 def read_state(folder: ModelFolder) -> dict[str, Tensor]:

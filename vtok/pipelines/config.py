@@ -223,12 +223,13 @@ class TileConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeVqConfig:
-    """`vtok encode-vq`."""
+    """`vtok encode-vq`; the model is of `family`, or where that is None of what its files say."""
 
     run: RunConfig
     cut: CutConfig = field(default_factory=CutConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     layout: StoredLayout = "sample"
+    family: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +261,7 @@ class DecodeVqConfig:
         batch_size: As in `ModelConfig`.
         image: How images are written.
         reference: The original images, to compare with; None to compare with nothing.
+        family: What the model is; None for what the shards say.
     """
 
     shards: str
@@ -273,6 +275,7 @@ class DecodeVqConfig:
     batch_size: int | None = None
     image: ImageConfig = field(default_factory=ImageConfig)
     reference: str | None = None
+    family: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no run can do."""

@@ -158,7 +158,7 @@ class _Job:
         if missing:
             record = self.found.header.model
             assert record is not None  # a header of indices has one
-            tokenizer = load_recorded_tokenizer(record, self.config.model)
+            tokenizer = load_recorded_tokenizer(record, self.config.model, self.config.family)
             forward = DecodeForward(
                 tokenizer, device=self.placement.device, dtype=self.placement.dtype
             )

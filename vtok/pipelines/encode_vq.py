@@ -4,6 +4,7 @@ In: an `EncodeVqConfig`. Out: shards of indices, in the smallest dtype that hold
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from vtok.engine.forward import TokenizeForward
 from vtok.engine.preparation import Outcome, Preparation
@@ -43,9 +44,8 @@ def encode_vq(config: EncodeVqConfig, progress: Progress | None = None) -> RunRe
 def encode_vq_recipe(config: EncodeVqConfig) -> Recipe:
     """Return what the command adds to a run; the model is loaded where its record is not known."""
     placement = Placement.of(config.model, "indices", takes_several=True)
-    model = RunModel(
-        config.model.name, registry.load_tokenizer, tokenizer_digest, config.run.output
-    )
+    load = partial(registry.load_tokenizer, family=config.family)
+    model = RunModel(config.model.name, load, tokenizer_digest, config.run.output)
     require_request(config.cut, model.needs)
     scheme = scheme_for(config.cut, default_scheme(model.needs), model.needs)
     placement = placement.sized(
@@ -56,7 +56,11 @@ def encode_vq_recipe(config: EncodeVqConfig) -> Recipe:
     return Recipe(
         command="encode-vq",
         kind="indices",
-        configuration={"scheme": scheme_record(scheme), **placement.to_json()},
+        configuration={
+            "scheme": scheme_record(scheme),
+            **placement.to_json(),
+            **({"family": config.family} if config.family else {}),
+        },
         preparation=Preparation(
             scheme=scheme,
             with_sidecars=True,

@@ -124,12 +124,15 @@ def needs_of(record: ModelRecord) -> ModelNeeds:
     )
 
 
-def load_recorded_tokenizer(record: ModelRecord, name: str | None) -> Tokenizer:
+def load_recorded_tokenizer(
+    record: ModelRecord, name: str | None, family: str | None = None
+) -> Tokenizer:
     """Return the tokenizer that shards were made with.
 
     Args:
         record: What the shards say of it.
         name: Where it is, if not under the name that they give it.
+        family: What it is; None for what the shards say.
 
     Raises:
         UnknownNameError: there is no model of that name here; the message says what to do.
@@ -137,7 +140,10 @@ def load_recorded_tokenizer(record: ModelRecord, name: str | None) -> Tokenizer:
     """
     asked = name or record.name
     try:
-        tokenizer = registry.load_tokenizer(asked)
+        folder = registry.find_folder(asked)
+        found = {folder.weights_sha256, folder.source.get("weights_sha256")}
+        if record.weights_sha256 in found:
+            return registry.load_tokenizer(asked, family or record.family)
     except UnknownNameError as error:
         if name is not None:
             raise
@@ -147,9 +153,7 @@ def load_recorded_tokenizer(record: ModelRecord, name: str | None) -> Tokenizer:
         ) from error
     except VtokError as error:
         raise WeightsError(f"{error} (--model says where else the model is)") from error
-    if tokenizer.weights_sha256 != record.weights_sha256:
-        raise WeightsError(
-            f"the shards were made with weights {record.weights_sha256[:12]} of {record.name!r}, "
-            f"and {asked!r} has {tokenizer.weights_sha256[:12]}: name the same weights with --model"
-        )
-    return tokenizer
+    raise WeightsError(
+        f"the shards were made with weights {record.weights_sha256[:12]} of {record.name!r}, "
+        f"and {asked!r} has {folder.weights_sha256[:12]}: name the same weights with --model"
+    )

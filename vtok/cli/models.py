@@ -1,0 +1,116 @@
+"""`vtok models` and `vtok models convert`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vtok.cli import options
+from vtok.cli.talk import print_json
+
+models = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+)
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="What --model takes: a name, a hub id, a model folder or a weights file.",
+        show_default=False,
+    ),
+]
+Converted = Annotated[
+    Path,
+    typer.Argument(
+        metavar="OUTPUT", help="A folder that is empty or not there.", show_default=False
+    ),
+]
+
+
+@models.callback()
+def list_models(context: typer.Context, json: options.Json = False) -> None:
+    r"""List the models that --model knows by name, or convert one.
+
+    \b
+    Examples:
+      vtok models
+      vtok models --json
+      vtok models convert vqgan.ckpt my-chameleon/ --family chameleon
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from vtok.models.catalogue import catalogue
+    from vtok.report.tables import Column, table
+
+    rows = catalogue()
+    if json:
+        print_json({"models": [row.to_json() for row in rows]})
+        return
+    columns = [
+        Column("name", "left"),
+        Column("family", "left"),
+        Column("f"),
+        Column("codes"),
+        Column("dtype", "left"),
+        Column("tokens"),
+        Column("shape", "left"),
+        Column("sizes", "left"),
+        Column("licence", "left"),
+        Column("here", "left"),
+        Column("from", "left"),
+    ]
+    cells = [
+        [
+            row.name,
+            row.family,
+            str(row.downsample),
+            f"{row.codebook_size:,}",
+            row.dtype,
+            f"{row.indices_256:,}",
+            row.index_shape,
+            row.sizes,
+            row.licence,
+            "yes" if row.is_here else "no",
+            row.hub_id or row.page or "the package",
+        ]
+        for row in rows
+    ]
+    typer.echo(table(columns, cells).plain.rstrip("\n"))
+    typer.echo("tokens: of a 256x256 image; here: whether the weights are on this machine")
+
+
+@models.command("convert")
+def convert(
+    source: Source, output: Converted, family: options.Family = None, json: options.Json = False
+) -> None:
+    r"""Write a tokenizer as one safe folder that says by itself what it is.
+
+    OUTPUT gets model.safetensors, averaged weights in place of the last ones, and config.json with
+    the family, the authors' configuration and the digest of the source. --model OUTPUT gives the
+    same indices, and decode-vq takes it for shards that were made with the source.
+
+    \b
+    Examples:
+      vtok models convert vq_ds16_c2i.pt llamagen-vq16/
+      vtok models convert last.ckpt my-ibq/ --family ibq
+    """
+    from vtok.models.registry import convert_tokenizer  # brings torch
+
+    folder = convert_tokenizer(source, output, family)
+    if json:
+        print_json(
+            {
+                "output": str(output),
+                "weights_sha256": folder.weights_sha256,
+                "source": dict(folder.source),
+            }
+        )
+        return
+    typer.echo(
+        f"{output}: {folder.weights_sha256[:12]}, from {folder.source['weights_sha256'][:12]}"
+    )
