@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,13 @@ from vtok.engine.decoding import default_num_workers
 from vtok.engine.forward import DecodeForward
 from vtok.engine.runner import Runner
 from vtok.engine.times import StageTimes
-from vtok.errors import FinishedWithFailuresError, NonFiniteError, OutputError
+from vtok.errors import (
+    FinishedWithFailuresError,
+    ImageTooLargeError,
+    NonFiniteError,
+    OutputError,
+    SampleError,
+)
 from vtok.io.files import make_folder, read_json, remove_partials, write_bytes, write_json
 from vtok.pipelines.compare import compare
 from vtok.pipelines.config import DecodeVqConfig, ModelConfig
@@ -37,7 +43,7 @@ from vtok.pipelines.progress import Progress, Silence
 from vtok.pipelines.restore import Pixels, plan_of, restore
 from vtok.pipelines.run import versions
 from vtok.pipelines.survey import Decoded, Survey, ordered_views, survey
-from vtok.records import Failure
+from vtok.records import Failure, Stage
 from vtok.shards.plan import PLAN_NAME, RunPlan
 from vtok.shards.reader import Shard
 from vtok.shards.samples import Sample
@@ -207,28 +213,29 @@ class _Job:
             views = [first, *itertools.islice(results, len(sample.indices) - 1)]
             errors = [view for view in views if isinstance(view, NonFiniteError)]
             if errors:
-                failure = Failure(
-                    key=sample.key,
-                    source=target.origin.source or "",
-                    stage="model",
-                    reason=errors[0].reason,
-                    message=str(errors[0]),
-                )
-                self.progress.failed(failure)
-                yield failure
+                yield self._failed(sample, target, "model", errors[0])
                 continue
-            self._write(sample, target, [np.asarray(view) for view in views], pen)
+            pictures = _pictures(sample, target, [np.asarray(view) for view in views])
+            try:
+                for pixels in pictures.values():
+                    self.codec.check(pixels)
+            except ImageTooLargeError as error:
+                yield self._failed(sample, target, "write", error)
+                continue
+            for file, pixels in pictures.items():
+                pen.write(Path(file), pixels)
             self.progress.written()
 
-    def _write(self, sample: Sample, target: Decoded, views: Sequence[Pixels], pen: "_Pen") -> None:
-        plan = plan_of(sample.meta, sample.key)
-        names = ordered_views(sample, plan)
-        for picture in target.pictures:
-            if picture.view is not None:
-                pixels = views[names.index(picture.view)]
-            else:
-                pixels = views[0] if plan is None else restore(plan, views, key=sample.key)
-            pen.write(Path(picture.file), pixels)
+    def _failed(self, sample: Sample, target: Decoded, stage: Stage, error: SampleError) -> Failure:
+        failure = Failure(
+            key=sample.key,
+            source=target.origin.source or "",
+            stage=stage,
+            reason=error.reason,
+            message=str(error),
+        )
+        self.progress.failed(failure)
+        return failure
 
     def _is_done(self, decoded: Decoded, failed: set[str]) -> bool:
         return decoded.origin.key in failed or all(
@@ -262,6 +269,22 @@ class _Job:
             "failures": [failure.to_json() for failure in failures],
         }
         write_json(self.folder / RECORD_NAME, record)
+
+
+def _pictures(
+    sample: Sample, target: Decoded, views: Sequence[Pixels]
+) -> dict[PurePosixPath, Pixels]:
+    """Return the pixels of every image file of a sample."""
+    plan = plan_of(sample.meta, sample.key)
+    names = ordered_views(sample, plan)
+    pictures: dict[PurePosixPath, Pixels] = {}
+    for picture in target.pictures:
+        if picture.view is not None:
+            pictures[picture.file] = views[names.index(picture.view)]
+        else:
+            whole = views[0] if plan is None else restore(plan, views, key=sample.key)
+            pictures[picture.file] = whole
+    return pictures
 
 
 class _Pen:

@@ -42,8 +42,8 @@ class ImageCodec:
         """Return the codec that was asked for."""
         return cls(format=config.format, quality=config.quality_in_force)
 
-    def encode(self, pixels: Pixels) -> bytes:
-        """Return the file's bytes.
+    def check(self, pixels: Pixels) -> None:
+        """Refuse what the format cannot hold.
 
         Raises:
             ImageTooLargeError: the format has no room for so long a side.
@@ -54,6 +54,14 @@ class ImageCodec:
             raise ImageTooLargeError(
                 f"a view of {width}x{height} has a side longer than {self.format} holds ({most})"
             )
+
+    def encode(self, pixels: Pixels) -> bytes:
+        """Return the file's bytes.
+
+        Raises:
+            ImageTooLargeError: the format has no room for so long a side.
+        """
+        self.check(pixels)
         file = io.BytesIO()
         image = Image.fromarray(pixels)
         if self.format == "png":
