@@ -32,21 +32,30 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vtok.errors import ManifestError, SampleError, ShardError, VtokError, WeightsError
-from vtok.io.files import parse_json
-from vtok.io.images import DecodeLimits, decode, read_header
-from vtok.io.sources import open_source
-from vtok.io.tar import iter_members, read_member
-from vtok.shards.commit import CommitRecord, Tally, commit_shard
-from vtok.shards.fields import decode_json
-from vtok.shards.header import ModelRecord, ShardHeader
-from vtok.shards.manifest import Manifest, finish_run
-from vtok.shards.npy import ANY_INTEGER_DTYPES, STORED_DTYPES, decode_npy, encode_npy
-from vtok.shards.plan import RunPlan, begin_run
-from vtok.shards.reader import Shard
-from vtok.shards.samples import Sample
-from vtok.shards.strict import StrictObject
-from vtok.shards.writer import ShardWriter
+# Guided fuzzing has to see the modules as they are loaded.
+if "--atheris" in sys.argv:
+    import atheris
+
+    loading = atheris.instrument_imports(include=["vtok"])
+else:
+    loading = contextlib.nullcontext()
+
+with loading:
+    from vtok.errors import ManifestError, SampleError, ShardError, VtokError, WeightsError
+    from vtok.io.files import parse_json
+    from vtok.io.images import DecodeLimits, decode, read_header
+    from vtok.io.sources import open_source
+    from vtok.io.tar import iter_members, read_member
+    from vtok.shards.commit import CommitRecord, Tally, commit_shard
+    from vtok.shards.fields import decode_json
+    from vtok.shards.header import ModelRecord, ShardHeader
+    from vtok.shards.manifest import Manifest, finish_run
+    from vtok.shards.npy import ANY_INTEGER_DTYPES, STORED_DTYPES, decode_npy, encode_npy
+    from vtok.shards.plan import RunPlan, begin_run
+    from vtok.shards.reader import Shard
+    from vtok.shards.samples import Sample
+    from vtok.shards.strict import StrictObject
+    from vtok.shards.writer import ShardWriter
 
 DTYPES = tuple(dict.fromkeys((*STORED_DTYPES, *ANY_INTEGER_DTYPES)))
 MAX_PIXELS = 1 << 20
@@ -79,7 +88,11 @@ def check_tar(data: bytes) -> None:
     ours = [(each.name, read_member(file, each)) for each in members]
     theirs = tarfile_reads(data)
     # tarfile stops, or says so, at modes and times that are no numbers; we do not look at those.
-    assert [(name.rstrip("/"), content) for name, content in ours[: len(theirs)]] == theirs
+    for (name, content), (their_name, their_content) in zip(ours, theirs, strict=False):
+        assert content == their_content
+        # It takes the times of GNU headers for the beginning of a name, which GNU tar does not.
+        assert name.rstrip("/") == their_name or their_name.endswith("/" + name)
+    assert len(theirs) <= len(ours)
 
 
 def tarfile_reads(data: bytes) -> list[tuple[str, bytes | None]]:
@@ -443,7 +456,6 @@ def main() -> int:
 
 def guided(target: Target) -> None:
     """Fuzz one target for ever, by the branches that inputs reach."""
-    import atheris
 
     def one(data: bytes) -> None:
         error = attempt(target, target.mend(data))
@@ -453,7 +465,6 @@ def guided(target: Target) -> None:
     with tempfile.TemporaryDirectory() as corpus:
         for number, seed in enumerate(target.seeds):
             (Path(corpus) / str(number)).write_bytes(seed)
-        atheris.instrument_all()
         atheris.Setup([sys.argv[0], corpus], one)
         atheris.Fuzz()
 
