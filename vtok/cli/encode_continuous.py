@@ -27,6 +27,7 @@ def encode_continuous(
       vtok encode-continuous photos/ features/ --projector mlp --projector-weights mlp.safetensors
       vtok encode-continuous photos/ features/ --model openai/clip-vit-large-patch14 --layer -2
       vtok encode-continuous photos/ features/ --model llava-hf/llava-1.5-7b-hf --output projected
+      vtok encode-continuous photos/ sequences/ --model LLAVA-NEXT --output projected --packed
     """
     from vtok.pipelines.encode_continuous import encode_continuous as run_encode  # brings torch
 

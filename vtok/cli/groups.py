@@ -141,6 +141,7 @@ class EncoderFlags(ModelFlags):
     layer: options.Layers = None
     size: options.ViewSize = None
     interpolation: options.Interpolation = options.InterpolationChoice.BICUBIC
+    packed: options.Packed = False
 
     def wanted(self) -> OutputConfig:
         """Return which of its outputs was asked for, and at which size.
@@ -155,6 +156,7 @@ class EncoderFlags(ModelFlags):
             layers=tuple(self.layer or ()),
             size="any" if self.size == "any" else None if self.size is None else int(self.size),
             interpolation=self.interpolation.value,
+            packed=self.packed,
         )
 
 

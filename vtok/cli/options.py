@@ -308,6 +308,14 @@ FeatureOutput = Annotated[
         "vector that it compares with texts). pooled, cls: one vector a view.",
     ),
 ]
+Packed = Annotated[
+    bool,
+    typer.Option(
+        "--packed",
+        help="With --output projected: one sequence an image, as long as its plan announces: the "
+        "views' vectors as the model packs them, its newlines and separators between them.",
+    ),
+]
 Layers = Annotated[
     list[int] | None,
     typer.Option(

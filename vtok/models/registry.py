@@ -22,6 +22,8 @@ from vtok.models.converted import write_converted
 from vtok.models.modelfiles import CONFIG_NAME, WEIGHTS_NAME
 from vtok.models.presets import PRESETS, Preset
 from vtok.models.vision.loading import load_vision_encoder
+from vtok.models.vision.sequence import ModelSequence
+from vtok.models.vision.sequence import load_sequence as sequence_of
 from vtok.models.vision.sources import FolderSource, HubSource, ModelSource, read_json
 from vtok.models.vit import FAMILY as VIT_FAMILY
 from vtok.models.vit import vit_from_json
@@ -171,6 +173,21 @@ def _own_encoder(folder: ModelFolder, name: str, layers: tuple[int, ...]) -> Enc
     shape = vtok_base_config(config)
     needed = {n: t for n, t in state.items() if not n.startswith(_ENCODER_SKIPS)}
     return load_model(lambda: VtokBaseEncoder(shape, name=name, layers=layers), needed, folder)
+
+
+def load_sequence(name: str) -> ModelSequence:
+    """Return how a whole vision-language model packs the vectors of an image.
+
+    Raises:
+        UnknownNameError: there is no such model.
+        UsageError: it has no language model.
+        WeightsError: its files are missing or damaged.
+    """
+    source = _vision_source(name)
+    if source is None:
+        find_folder(name)
+        raise UsageError(f"--packed: {name} has no language model whose sequence this could be")
+    return sequence_of(source, name=name)
 
 
 def encoder_digest(name: str) -> str | None:

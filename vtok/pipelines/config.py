@@ -125,15 +125,19 @@ class OutputConfig:
             before the first layer, -1 after the last.
         size: Side of the views that it is given instead of its own size, or `any`.
         interpolation: How a table of learned positions reaches that size.
+        packed: One sequence an image instead of an array a view, as the language model is given it.
     """
 
     output: OutputName = "patches"
     layers: tuple[int, ...] = ()
     size: int | Literal["any"] | None = None
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    packed: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a size that no picture has."""
+        """Refuse a size that no picture has, and a sequence of what no language model reads."""
+        if self.packed and self.output != "projected":
+            raise UsageError(f"--packed is of what is projected, not of --output {self.output}")
         if self.size != "any":
             _at_least("--size", self.size, 1)
 

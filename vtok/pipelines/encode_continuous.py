@@ -11,11 +11,13 @@ from vtok.engine.packed import features_forward
 from vtok.engine.preparation import Outcome, Preparation
 from vtok.engine.runner import EncodedSample
 from vtok.engine.times import StageTimes
+from vtok.errors import UsageError
 from vtok.models import registry
 from vtok.models.base import Encoder
 from vtok.models.projecting import ProjectorRequest, project
 from vtok.models.projectorfile import ProjectorKind, projector_digest
 from vtok.models.sizing import resize
+from vtok.models.vision.sequence import ModelSequence
 from vtok.pipelines.config import (
     EncodeContinuousConfig,
     OutputConfig,
@@ -66,6 +68,7 @@ def encode_continuous_recipe(config: EncodeContinuousConfig) -> Recipe:
     purpose: Purpose = "exact" if config.dtype == "fp32" else "features"
     placement = Placement.of(config.model, purpose, takes_several=True)
     request = _request(config.projector)
+    sequence = _sequence(config)
 
     def load(name: str) -> Encoder:
         wanted = config.wanted
@@ -88,6 +91,7 @@ def encode_continuous_recipe(config: EncodeContinuousConfig) -> Recipe:
             "scheme": scheme_record(scheme),
             "output": config.wanted.output,
             "layers": list(config.wanted.layers),
+            **({"packed": True} if config.wanted.packed else {}),
             **_size_record(config.wanted),
             **placement.to_json(),
             **_projector_record(request),
@@ -98,13 +102,28 @@ def encode_continuous_recipe(config: EncodeContinuousConfig) -> Recipe:
             limits=config.run.limits.for_decoding(),
             decoding=config.run.decoding,
         ),
-        open_maker=lambda times: FeatureMaker(model.load(), model.needs, placement, times),
+        open_maker=lambda times: FeatureMaker(
+            model.load(), model.needs, placement, times, sequence
+        ),
         libraries=LIBRARIES,
         model=model.record,
         layout=config.layout,
         feature_dtype=_STORED[config.dtype],
         alone=each_alone(config, encode_continuous_recipe),
     )
+
+
+def _sequence(config: EncodeContinuousConfig) -> ModelSequence | None:
+    """Return how the model packs an image, where that is wanted.
+
+    Raises:
+        UsageError: it does not, or not what a projector of the user's own gives.
+    """
+    if not config.wanted.packed:
+        return None
+    if config.projector is not None:
+        raise UsageError("--packed is of the model's own projector: leave out --projector")
+    return registry.load_sequence(config.model.name)
 
 
 def _size_record(wanted: OutputConfig) -> dict[str, Any]:
@@ -143,13 +162,23 @@ def _projector_record(request: ProjectorRequest | None) -> dict[str, Any]:
     }
 
 
+PACKED = "sequence"
+"""The name, in place of a view's, of an image's vectors in one sequence."""
+
+
 class FeatureMaker:
     """Runs the encoder over prepared images."""
 
     def __init__(
-        self, encoder: Encoder, needs: ModelNeeds, placement: Placement, times: StageTimes
+        self,
+        encoder: Encoder,
+        needs: ModelNeeds,
+        placement: Placement,
+        times: StageTimes,
+        sequence: ModelSequence | None = None,
     ) -> None:
         self._encoder = encoder
+        self._sequence = sequence
         self._needs = needs
         forward = features_forward(encoder, device=placement.device, dtype=placement.dtype)
         self._runner = placement.runner(forward, times)
@@ -164,6 +193,14 @@ class FeatureMaker:
         self._runner.close()
 
     def _sample(self, encoded: EncodedSample) -> Sample:
+        if self._sequence is not None:
+            packed = self._sequence.pack(encoded.facts.plan, encoded.arrays)
+            return Sample(
+                key=encoded.task.key,
+                meta=describe(encoded.task, encoded.facts),
+                features={PACKED: packed},
+                sidecars=carried(encoded.facts),
+            )
         views = encoded.facts.plan.views
         grids = {view.name: self._encoder.spec.token_grid(view.size) for view in views}
         return Sample(

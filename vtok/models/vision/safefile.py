@@ -88,7 +88,7 @@ class SafeFiles:
                     yield name, self._read_tensor(stream, entry, name)
 
     def read_rows(self, name: str, rows: Iterable[int]) -> Tensor:
-        """Return some rows (R, ...) of a tensor (K, ...), in the order asked for.
+        """Return some rows (R, ...) of a tensor (K, ...), in the order asked for; not digested.
 
         Raises:
             WeightsError: there is no such row.
@@ -104,7 +104,6 @@ class SafeFiles:
             for position, row in enumerate(asked):
                 part = flat[position * row_bytes : (position + 1) * row_bytes]
                 self._fill(stream, entry.start + row * row_bytes, part, name)
-        self._digests[f"{name}{asked}"] = _digest(entry, flat)
         return found
 
     @property

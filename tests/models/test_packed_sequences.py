@@ -1,0 +1,153 @@
+"""Packed sequences against what transformers gives its language models for the same images."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("transformers", reason="the reference models are an extra")
+
+import torch
+from test_vision_parity import Checkpoint, checkpoint, ours, picture, prepared, their_inputs
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+
+from vtok.errors import UsageError, WeightsError
+from vtok.models.registry import load_encoder, load_sequence
+from vtok.records import Size
+from vtok.resolution import Plan
+
+__all__ = ["checkpoint"]
+pytestmark = pytest.mark.slow
+
+SIZES = (Size(height=40, width=64), Size(height=100, width=37), Size(height=130, width=200))
+LARGE = Size(height=168, width=168)  # 6 x 6 tiles: shrunk to about nine tiles' vectors
+
+
+def sequence_of(folder: Path, image: Any) -> tuple[Plan, np.ndarray]:
+    encoder = load_encoder(str(folder), output="projected")
+    outcome = prepared(encoder, image)
+    plan = outcome.facts.plan
+    stack = ours(encoder, outcome, torch.float32).numpy()
+    features = {view.name: array for view, array in zip(plan.views, stack, strict=True)}
+    return plan, load_sequence(str(folder)).pack(plan, features)
+
+
+@pytest.mark.parametrize("name", ["llava-next", "llava-onevision"])
+def test_anyres_is_packed_as_the_model_packs_it(
+    name: str, checkpoint: Callable[[str], Checkpoint], table_row: Callable[..., None]
+) -> None:
+    made = checkpoint(name)
+    sizes = (*SIZES, LARGE) if name == "llava-onevision" else SIZES
+    worst = 0.0
+    for size in sizes:
+        image = picture(size)
+        plan, packed = sequence_of(made.folder, image)
+        inputs = their_inputs(made, image)
+        with torch.no_grad():
+            output = made.model.get_image_features(inputs["pixel_values"], inputs["image_sizes"])
+        (expected,) = output.pooler_output
+        assert packed.shape == tuple(expected.shape)
+        assert len(packed) == plan.num_tokens
+        worst = max(worst, float(np.abs(packed - expected.numpy()).max()))
+    table_row(
+        "packed sequences as the language model is given them",
+        ("architecture", "|fp32|"),
+        (name, f"{worst:.1e}"),
+    )
+    assert worst <= 1e-5
+
+
+def write_tokenizer(folder: Path, plans: list[Plan], image_token_id: int) -> Tokenizer:
+    """One id for each separator and image placeholder of these plans, in the folder."""
+    tokens = sorted({run.token for plan in plans for run in plan.runs if run.kind != "image"})
+    free = [number for number in range(5, 119) if number != image_token_id]
+    vocabulary = {token: free[number] for number, token in enumerate(tokens)}
+    tokenizer = Tokenizer(WordLevel({**vocabulary, "?": 3}, unk_token="?"))
+    tokenizer.add_special_tokens(tokens)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return tokenizer
+
+
+@pytest.mark.parametrize("name", ["internvl", "mistral3", "idefics3", "qwen2-vl", "paligemma"])
+def test_separators_are_vectors_of_the_language_model(
+    name: str, checkpoint: Callable[[str], Checkpoint], table_row: Callable[..., None]
+) -> None:
+    made = checkpoint(name)
+    core = made.model.model
+    encoder = load_encoder(str(made.folder), output="projected")
+    plans = [prepared(encoder, picture(size)).facts.plan for size in SIZES]
+    placeholder = 4
+    tokenizer = write_tokenizer(made.folder, plans, placeholder)
+    table = made.model.get_input_embeddings().weight.detach()
+    scale = 24**0.5 if name == "paligemma" else 1.0
+    worst = 0.0
+    for size in SIZES:
+        image = picture(size)
+        plan, packed = sequence_of(made.folder, image)
+        ids: list[int] = []
+        for run in plan.runs:
+            known = [placeholder] if run.kind == "image" else [tokenizer.token_to_id(run.token)]
+            ids += known * run.num_tokens
+        inputs = their_inputs(made, image)
+        keys = ("pixel_values", "image_grid_thw")
+        keys = (*keys, "image_sizes") if name == "mistral3" else keys
+        with torch.no_grad():
+            output = core.get_image_features(**{k: inputs[k] for k in keys if k in inputs})
+        pooled = output.pooler_output
+        vectors = torch.cat([*pooled]) if isinstance(pooled, list | tuple) else pooled.flatten(0, 1)
+        expected = table[torch.tensor(ids)] * scale
+        mask = torch.tensor(ids) == placeholder
+        expected[mask] = vectors
+        assert packed.shape == tuple(expected.shape)
+        assert len(packed) == plan.num_tokens
+        worst = max(worst, float(np.abs(packed - expected.numpy()).max()))
+    table_row(
+        "packed sequences as the language model is given them",
+        ("architecture", "|fp32|"),
+        (name, f"{worst:.1e}"),
+    )
+    assert worst <= 1e-5
+
+
+def test_without_a_tokenizer_separators_are_refused(
+    checkpoint: Callable[[str], Checkpoint],
+) -> None:
+    folder = checkpoint("smolvlm").folder
+    with pytest.raises(WeightsError, match=r"no tokenizer\.json"):
+        sequence_of(folder, picture(SIZES[0]))
+
+
+def test_what_is_read_beside_the_sequence_is_refused(
+    checkpoint: Callable[[str], Checkpoint],
+) -> None:
+    with pytest.raises(UsageError, match="leave --packed out"):
+        sequence_of(checkpoint("llama-3.2-vision").folder, picture(SIZES[0]))
+    with pytest.raises(UsageError, match="no language model"):
+        load_sequence(str(checkpoint("clip").folder))
+
+
+def test_the_command_stores_what_its_plan_announces(
+    checkpoint: Callable[[str], Checkpoint], tmp_path: Path
+) -> None:
+    from typer.testing import CliRunner
+
+    import vtok
+    from vtok.cli.app import app
+
+    (tmp_path / "photos").mkdir()
+    for number, size in enumerate(SIZES):
+        picture(size).save(tmp_path / "photos" / f"{number}.png")
+    folder = checkpoint("llava-next").folder
+    arguments = ["encode-continuous", tmp_path / "photos", tmp_path / "out", "--model", folder]
+    arguments += ["--output", "projected", "--packed", "--workers", 0, "--json"]
+    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    assert result.exit_code == 0, result
+    assert json.loads(result.stdout)["written"] == len(SIZES)
+    samples = list(vtok.open_shards(str(tmp_path / "out")))
+    assert len(samples) == len(SIZES)
+    for sample in samples:
+        assert sample.array.shape == (sample.meta["tokens"], 24)
