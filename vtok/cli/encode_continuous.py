@@ -8,7 +8,7 @@ from vtok.pipelines.config import EncodeContinuousConfig
 
 def encode_continuous(
     images: options.Input,
-    output: options.Output,
+    output: options.ShardsOutput,
     model: EncoderFlags,
     features: FeatureFlags,
     cut: CutFlags,

@@ -8,7 +8,7 @@ from vtok.pipelines.config import EncodeVqConfig
 
 def encode_vq(
     images: options.Input,
-    output: options.Output,
+    output: options.ShardsOutput,
     model: ModelFlags,
     indices: IndexFlags,
     cut: CropFlags,
@@ -29,6 +29,7 @@ def encode_vq(
       vtok encode-vq photos.parquet indices/ --device cuda --layout block
       vtok encode-vq photos/ indices/ --model my-tokenizer/
       vtok encode-vq photos/ indices/ --model vq_ds16_c2i.pt --family llamagen
+      vtok encode-vq photos/ s3://bucket/indices --dedupe
     """
     from vtok.pipelines.encode_vq import encode_vq as run_encode_vq  # brings torch
 

@@ -5,10 +5,10 @@ take these groups whole (`vtok.cli.expand`). Knows no command.
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from vtok.cli import care_options, options
 from vtok.errors import UsageError
+from vtok.io.places import place_of
 from vtok.pipelines.config import (
     DEFAULT_MODEL,
     DEFAULT_SHARD_SIZE,
@@ -225,11 +225,11 @@ class RunFlags:
     decode_timeout: care_options.DecodeTimeout = DEFAULT_LIMITS.decode_timeout
     decode_memory: care_options.DecodeMemory = DEFAULT_LIMITS.decode_memory
 
-    def config(self, images: str, output: Path) -> RunConfig:
+    def config(self, images: str, output: str) -> RunConfig:
         """Return what was asked for."""
         return RunConfig(
             input=images,
-            output=output,
+            output=place_of(output),
             limit=self.limit,
             shard_size=self.shard_size,
             workers=self.workers,

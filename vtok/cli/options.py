@@ -109,6 +109,14 @@ Shards = Annotated[
 Output = Annotated[
     Path, typer.Argument(metavar="OUTPUT", help="The folder to write.", show_default=False)
 ]
+ShardsOutput = Annotated[
+    str,
+    typer.Argument(
+        metavar="OUTPUT",
+        help="The folder to write, or a URL (s3://, gs://, ...).",
+        show_default=False,
+    ),
+]
 
 # How images are cut. Where a flag is not given, the scheme's own number holds.
 Scheme = Annotated[

@@ -8,7 +8,7 @@ from vtok.pipelines.config import TileConfig
 
 def tile(
     images: options.Input,
-    output: options.Output,
+    output: options.ShardsOutput,
     cut: FreeCutFlags,
     image: ImageFlags,
     run: RunFlags,

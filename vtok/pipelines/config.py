@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from vtok.errors import UsageError
+from vtok.io.places import Place
 from vtok.pipelines.limits import LimitConfig
 from vtok.resolution.options import SchemeOptions
 
@@ -36,7 +37,7 @@ class RunConfig:
 
     Attributes:
         input: What to read, as the user typed it.
-        output: The folder to write.
+        output: The folder to write, or a URL.
         limit: Only the first so many images of the sorted input; None for all.
         shard_size: Samples a shard; the last has what is left.
         workers: Processes that decode; 0 for none but this one, where a decoder that hangs or
@@ -55,7 +56,7 @@ class RunConfig:
     """
 
     input: str
-    output: Path
+    output: Place
     limit: int | None = None
     shard_size: int = DEFAULT_SHARD_SIZE
     workers: int | None = None

@@ -58,6 +58,11 @@ class LimitConfig:
         for flag, value, minimum in least:
             if not value >= minimum:
                 raise UsageError(f"{flag} must be at least {minimum}, not {value}")
+        if self.max_image_pixels > 2 * _DEFAULTS.max_pixels:
+            raise UsageError(
+                f"--max-image-pixels is at most {2 * _DEFAULTS.max_pixels}: plans of larger images "
+                "are not read back"
+            )
         for name in self.allow_format:
             if not name.isalnum():
                 raise UsageError(f"--allow-format takes a name such as JPEG2000, not {name!r}")

@@ -7,10 +7,10 @@ model itself when there is work for it. Knows no architecture.
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from vtok.errors import ManifestError, UnknownNameError, VtokError, WeightsError
+from vtok.io.places import Place
 from vtok.models import registry
 from vtok.models.base import Encoder, Tokenizer, TokenizerSpec
 from vtok.pipelines.cut import ModelNeeds
@@ -40,7 +40,7 @@ class RunModel(Generic[ModelT]):
         name: str,
         load: Callable[[str], ModelT],
         digest: Callable[[str], str | None],
-        output: Path,
+        output: Place,
     ) -> None:
         self._name = name
         self._digest = digest
@@ -69,7 +69,7 @@ class RunModel(Generic[ModelT]):
                 )
         return self._model
 
-    def _remembered(self, output: Path) -> ModelRecord | None:
+    def _remembered(self, output: Place) -> ModelRecord | None:
         """Return the record in the output's plan if it is of this name and these weights."""
         try:
             plan = read_plan(output)
@@ -85,7 +85,7 @@ def tokenizer_digest(name: str) -> str:
     return registry.find_folder(name).weights_sha256
 
 
-def recorded_option(output: Path, name: str) -> Any:
+def recorded_option(output: Place, name: str) -> Any:
     """Return an option as the plan of an output folder has it; None if it has none."""
     try:
         plan = read_plan(output)

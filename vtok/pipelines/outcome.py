@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vtok.engine.times import StageTimes
 from vtok.errors import FinishedWithFailuresError
+from vtok.io.places import Place
 from vtok.pipelines.roll_ups import FAILURES_NAME
 from vtok.records import Failure
 
@@ -36,7 +37,7 @@ class RunReport:
     """
 
     command: str
-    output: Path
+    output: Place
     manifest: "Manifest"
     num_resumed_shards: int
     num_images: int

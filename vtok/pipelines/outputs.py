@@ -5,31 +5,74 @@ folder that vtok began are ever removed. Knows nothing of what a run does.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from vtok.errors import OutputError, UsageError
 from vtok.io.files import folder_lock, make_folder
+from vtok.io.places import Place
 from vtok.pipelines.roll_ups import ROLL_UPS
+from vtok.shards.commit import CommitRecord
 from vtok.shards.plan import MANIFEST_NAME, PLAN_NAME, RunPlan, begin_run
 from vtok.shards.resume import (
     RunState,
     committed_shards,
     remove_leftovers,
+    remove_shard,
     without_failures,
 )
 
-_OURS = re.compile(r"shard-[0-9]{6}\.(?:tar|json)|" + re.escape(MANIFEST_NAME))
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """An output that a run may write to.
+
+    Attributes:
+        folder: The local folder that shards are made in.
+        state: What of the plan is done.
+        publish: Is called when a shard is committed in the folder.
+        forget: Removes a shard, by its number, that is to be made again.
+        share: Is called when a file of another kind, by its name, is written in the folder.
+    """
+
+    folder: Path
+    state: RunState
+    publish: Callable[[CommitRecord], None]
+    forget: Callable[[int], None]
+    share: Callable[[str], None]
 
 
-def check_output(folder: Path, text: str) -> None:
+@contextmanager
+def local_output(
+    folder: Path, plan: RunPlan, *, overwrite: bool, retry_failed: bool
+) -> Iterator[Held]:
+    """Hold a local folder, as `output_folder` does."""
+    with output_folder(folder, plan, overwrite=overwrite, retry_failed=retry_failed) as state:
+        yield Held(
+            folder=folder,
+            state=state,
+            publish=lambda commit: None,
+            forget=lambda shard: remove_shard(folder, shard),
+            share=lambda name: None,
+        )
+
+
+OURS = re.compile(r"shard-[0-9]{6}\.(?:tar|json)|" + re.escape(MANIFEST_NAME))
+
+
+def check_output(folder: Place, text: str, *, may_be_remote: bool = False) -> None:
     """Refuse a folder that a run must not write to, before anything is read.
 
     Raises:
         UsageError: it is a URL, or the input itself.
         OutputError: a file is in the way.
     """
+    if not isinstance(folder, Path):
+        if may_be_remote:
+            return
+        raise UsageError(f"the output {folder} is a URL: name a local folder")
     if "://" in str(folder) or re.match(r"[a-z0-9]+:/", str(folder)):
         raise UsageError(f"the output {folder} is a URL: name a local folder")
     if folder.exists() and not folder.is_dir():
@@ -72,7 +115,7 @@ def output_folder(
 def _refuse_strangers(folder: Path) -> None:
     """Refuse to mix with shards that were put there by someone else."""
     for path in folder.iterdir():
-        if _OURS.fullmatch(path.name):
+        if OURS.fullmatch(path.name):
             raise OutputError(
                 f"{path} is there, but no {PLAN_NAME}: these shards are not of a run that could "
                 "be resumed: name another folder, or move them"

@@ -6,9 +6,11 @@ report. Knows nothing of any one command.
 
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 
 import vtok
 from vtok.engine.decoding import default_num_workers
@@ -24,16 +26,16 @@ from vtok.pipelines.failures import FailureBudget
 from vtok.pipelines.input_record import record_inputs, recorded_digest
 from vtok.pipelines.inputs import list_inputs
 from vtok.pipelines.outcome import RunReport
-from vtok.pipelines.outputs import check_output, output_folder
+from vtok.pipelines.outputs import Held, check_output, local_output
 from vtok.pipelines.progress import Progress, Silence
 from vtok.pipelines.recipe import Recipe
 from vtok.pipelines.reference_list import write_references
+from vtok.pipelines.roll_ups import DUPLICATES_NAME, FAILURES_NAME, IDENTICAL_NAME, INPUTS_NAME
 from vtok.pipelines.shard_worker import PlannedWork, ShardJob
 from vtok.shards.commit import CommitRecord
 from vtok.shards.header import ShardHeader
 from vtok.shards.manifest import finish_run
-from vtok.shards.plan import RunPlan
-from vtok.shards.resume import remove_shard
+from vtok.shards.plan import MANIFEST_NAME, RunPlan
 
 
 def run_shards(
@@ -61,7 +63,7 @@ def run_shards(
     progress = progress or Silence()
     began = time.monotonic()
     times = StageTimes(spans=spans)
-    check_output(config.output, config.input)
+    check_output(config.output, config.input, may_be_remote=True)
     inputs = list_inputs(config.input, config.limit, also=config.limits.extensions())
     limits = config.limits.to_json()
     plan = RunPlan(
@@ -91,7 +93,7 @@ def run_shards(
     )
     num_images = 0
     work = PlannedWork(
-        folder=config.output,
+        folder=Path(),
         plan=plan,
         header=header,
         inputs=inputs,
@@ -100,24 +102,26 @@ def run_shards(
     )
     with (
         naming_changed_inputs(config.output, inputs),
-        output_folder(
-            config.output, plan, overwrite=config.overwrite, retry_failed=config.retry_failed
-        ) as state,
+        _hold(config, plan) as held,
     ):
+        folder, state = held.folder, held.state
+        work = replace(work, folder=folder)
         if recorded_digest(config.output) != inputs.sha256:
-            record_inputs(config.output, inputs.items)
+            record_inputs(folder, inputs.items)
+            held.share(INPUTS_NAME)
         for reason in state.distrusted.values():
             progress.note(f"made again: {reason}")
         duplicates = None
         if config.dedupe:
             max_bytes = config.limits.max_file_bytes
-            duplicates = find_duplicates(config.output, inputs, plan, max_bytes, progress.note)
+            duplicates = find_duplicates(folder, inputs, plan, max_bytes, progress.note)
+            held.share(IDENTICAL_NAME)
         commits = list(state.committed.values())
         made: set[int] = set()
         budget = FailureBudget(config.on_error, config.max_failure_rate)
-        with listing_failures(config.output, commits, progress) as heard:
+        with listing_failures(folder, commits, progress) as heard:
             while True:
-                work, missing = _next_round(work, duplicates, commits)
+                work, missing = _next_round(work, duplicates, commits, held.forget)
                 if not missing and made:
                     break  # all has been counted as it was made
                 budget = FailureBudget(config.on_error, config.max_failure_rate)
@@ -130,10 +134,14 @@ def run_shards(
                 num_images += num_missing
                 progress.begin(num_shards=len(missing), num_images=num_missing)
                 for commit in _results(recipe, work, missing, budget, heard, times):
+                    held.publish(commit)
                     commits.append(commit)
         if config.dedupe:
-            write_references(config.output, commits)
-        manifest = finish_run(config.output, plan, commits)
+            write_references(folder, commits)
+            held.share(DUPLICATES_NAME)
+        held.share(FAILURES_NAME)
+        manifest = finish_run(folder, plan, commits)
+        held.share(MANIFEST_NAME)
     ordered = sorted(commits, key=lambda commit: commit.shard)
     return RunReport(
         command=recipe.command,
@@ -178,8 +186,21 @@ def _results(
         yield commit
 
 
+def _hold(config: RunConfig, plan: RunPlan) -> AbstractContextManager[Held]:
+    """Hold the output, local or not."""
+    output, overwrite, retry = config.output, config.overwrite, config.retry_failed
+    if isinstance(output, Path):
+        return local_output(output, plan, overwrite=overwrite, retry_failed=retry)
+    from vtok.pipelines.remote_output import remote_output
+
+    return remote_output(output, plan, overwrite=overwrite, retry_failed=retry)
+
+
 def _next_round(
-    work: PlannedWork, duplicates: Duplicates | None, commits: list[CommitRecord]
+    work: PlannedWork,
+    duplicates: Duplicates | None,
+    commits: list[CommitRecord],
+    forget: Callable[[int], None],
 ) -> tuple[PlannedWork, list[int]]:
     """Return what is to be made now; shards that refer to what has failed are forgotten.
 
@@ -190,7 +211,7 @@ def _next_round(
         duplicates = duplicates.given(commits)
         stale = [commit for commit in commits if not duplicates.agrees(commit)]
         for commit in stale:
-            remove_shard(work.folder, commit.shard)
+            forget(commit.shard)
             commits.remove(commit)
         work = replace(work, duplicates=duplicates)
     done = {commit.shard for commit in commits}

@@ -169,13 +169,27 @@ def begin_run(folder: Path, plan: RunPlan) -> bool:
     if begun is None:
         write_json(folder / PLAN_NAME, plan.to_json())  # the one record that people read
         return False
+    check_same_plan(begun, plan, str(folder))
+    return True
+
+
+def check_same_plan(begun: RunPlan, plan: RunPlan, where: str) -> None:
+    """Require a plan to be the one that an output was begun with.
+
+    Args:
+        begun: The one that is there.
+        plan: The one of now.
+        where: What to call the output.
+
+    Raises:
+        PlanMismatchError: they differ; every difference is listed.
+    """
     lines = begun.difference(plan)
     if lines:
         raise PlanMismatchError(
-            f"{folder} was begun with another plan ({'; '.join(lines)}): "
+            f"{where} was begun with another plan ({'; '.join(lines)}): "
             "give another output folder, or --overwrite"
         )
-    return True
 
 
 _ABSENT = object()
