@@ -106,14 +106,13 @@ Shards = Annotated[
         show_default=False,
     ),
 ]
-Output = Annotated[
-    Path, typer.Argument(metavar="OUTPUT", help="The folder to write.", show_default=False)
-]
+_OUTPUT = "The folder to write; where shards are written, a URL (s3://, gs://, ...) too."
+Output = Annotated[Path, typer.Argument(metavar="OUTPUT", help=_OUTPUT, show_default=False)]
 ShardsOutput = Annotated[
     str,
     typer.Argument(
         metavar="OUTPUT",
-        help="The folder to write, or a URL (s3://, gs://, ...).",
+        help=_OUTPUT,
         show_default=False,
     ),
 ]
