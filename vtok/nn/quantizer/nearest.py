@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from vtok.errors import NonFiniteError, WeightsError
 from vtok.nn.quantizer.exact import SHORTEST, Metric, exact_scores
+from vtok.nn.quantizer.fused import best_two, can_fuse
 
 _TILE_ELEMENTS = 2**20  # 4 MiB of scores: stays in a core's cache between product and minimum
 _MIN_TILE_ROWS = 64  # fewer rows waste the matrix product ...
@@ -100,6 +101,10 @@ class CodeSearch:
 
     def _first_pass(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Return for every latent the best-scored code, and whether rounding cannot change it."""
+        if can_fuse(latents):
+            found = best_two(latents, self._folded)
+            # NaN and infinity are never certain.
+            return found.indices, found.second > found.best + self._slack(latents)
         num_latents, width = latents.shape[0], self._folded.shape[1]
         rows = min(
             max(_TILE_ELEMENTS // width, _MIN_TILE_ROWS), max(1, _MAX_TILE_ELEMENTS // width)

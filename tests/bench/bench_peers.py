@@ -1,0 +1,174 @@
+"""Runs of vtok beside the scripts that people write: the same model, pixels and images, in turn.
+
+    python tests/bench/bench_peers.py [FOLDER] [--limit 200] [--rounds 3] [--json]
+
+The naive script is a DataLoader of two workers (Pillow, floats normalised there), fp32 batches of
+32, and webdataset's TarWriter; the loop at batch 1 is that of published extraction scripts: one
+image through the tokenizer, one .npy. Beside a device that only waits, the scripts differ in
+nothing but the host's work. CPU seconds count all processes; ratios are of medians.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import webdataset as wds
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from vtok.models.registry import load_encoder, load_tokenizer
+from vtok.pipelines.bench import BenchConfig, BenchReport, bench
+from vtok.pipelines.config import CutConfig, ModelConfig
+from vtok.resolution import SchemeOptions
+
+SIDE_PX = 224
+
+
+class Photographs(torch.utils.data.Dataset[tuple[int, torch.Tensor]]):
+    """What a script's dataset does: open, squash, to floats, normalise."""
+
+    def __init__(self, folder: str, limit: int, side_px: int) -> None:
+        files = (
+            path for path in Path(folder).rglob("*") if path.suffix.lower() in {".jpg", ".png"}
+        )
+        self.files = sorted(files)[:limit]
+        self.side_px = side_px
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[int, torch.Tensor]:
+        with Image.open(self.files[index]) as image:
+            size = (self.side_px, self.side_px)
+            picture = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float().div(255)
+        return index, pixels.sub(0.5).div(0.5)
+
+
+def naive(data: Photographs, model: Callable[[torch.Tensor], torch.Tensor], field: str) -> None:
+    loader = torch.utils.data.DataLoader(data, batch_size=32, num_workers=2)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        wds.TarWriter(f"{folder}/shard.tar") as writer,
+        torch.inference_mode(),
+    ):
+        for indices, pixels in loader:
+            for index, array in zip(indices.tolist(), model(pixels).numpy(), strict=True):
+                writer.write({"__key__": f"{index:08d}", field: array})
+
+
+def one_by_one(data: Photographs, model: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    loader = torch.utils.data.DataLoader(data, batch_size=1, num_workers=2)
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        for index, pixels in loader:
+            np.save(f"{folder}/{index.item()}.npy", model(pixels).numpy())
+
+
+def waiting(shape: tuple[int, ...], dtype: torch.dtype, ms: float) -> Callable[..., torch.Tensor]:
+    def run(pixels: torch.Tensor) -> torch.Tensor:
+        time.sleep(ms / 1000 * len(pixels))
+        return torch.zeros((len(pixels), *shape), dtype=dtype)
+
+    return run
+
+
+def costs(work: Callable[[], object], num_images: int) -> tuple[float, float]:
+    """Return CPU and wall milliseconds an image, children included."""
+    os.sync()
+    began, cpu = time.monotonic(), all_cpu()
+    work()
+    wall = time.monotonic() - began
+    return (all_cpu() - cpu) * 1000 / num_images, wall * 1000 / num_images
+
+
+def all_cpu() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def of(report: BenchReport) -> tuple[float, float]:
+    return report.cpu_s * 1000 / report.num_images, report.wall_s * 1000 / report.num_images
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", default="sample_images")
+    parser.add_argument("--limit", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    encoder, tokenizer = load_encoder("vtok-base").eval(), load_tokenizer("vtok-base").eval()
+    squash = CutConfig(scheme="squash", options=SchemeOptions(tile_size_px=SIDE_PX))
+
+    def ours(tokens: Any, ms: float | None = None, dtype: str = "auto") -> BenchReport:
+        return bench(
+            BenchConfig(
+                input=options.folder, tokens=tokens, limit=options.limit, rounds=1,
+                fake_device_ms=ms, cut=CutConfig() if ms is not None else squash,
+                model=ModelConfig(compute_dtype=dtype),
+            )
+        )  # fmt: skip
+
+    data = Photographs(options.folder, options.limit, SIDE_PX)
+    large = Photographs(options.folder, options.limit, 336)
+    small = Photographs(options.folder, options.limit, 256)
+    features = waiting((576, 1024), torch.float16, 0.0)
+    indices = waiting((256,), torch.int64, 0.0)
+    cases: dict[str, tuple[Callable[[], object], Callable[[], BenchReport]]] = {
+        "features, naive fp32 script": (
+            lambda: naive(data, encoder.features, "npy"),
+            lambda: ours("continuous"),
+        ),
+        "features in fp32, the same": (
+            lambda: naive(data, encoder.features, "npy"),
+            lambda: ours("continuous", dtype="fp32"),
+        ),
+        "indices, loop at batch 1": (
+            lambda: one_by_one(data, tokenizer.tokenize),
+            lambda: ours("vq"),
+        ),
+        "host alone, 576x1024 fp16": (
+            lambda: naive(large, features, "npy"),
+            lambda: ours("continuous", 0.0),
+        ),
+        "host alone, 256 indices": (lambda: naive(small, indices, "npy"), lambda: ours("vq", 0.0)),
+    }
+    found: dict[str, dict[str, float]] = {}
+    for name, (script, run) in cases.items():
+        rounds = []
+        for _ in range(options.rounds):
+            theirs = costs(script, len(data))
+            rounds.append((*theirs, *of(run())))
+        cpu, wall, our_cpu, our_wall = (
+            statistics.median(column) for column in zip(*rounds, strict=True)
+        )
+        found[name] = {
+            "script_cpu_ms": cpu, "vtok_cpu_ms": our_cpu, "cpu_ratio": cpu / our_cpu,
+            "script_wall_ms": wall, "vtok_wall_ms": our_wall, "wall_ratio": wall / our_wall,
+        }  # fmt: skip
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return
+    print(f"{'':30} {'script':>8} {'vtok':>8}  ratio   {'script':>8} {'vtok':>8}  ratio")
+    print(f"{'ms an image':30} {'CPU':>8} {'CPU':>8} {'':8} {'wall':>8} {'wall':>8}")
+    for name, each in found.items():
+        print(
+            f"{name:30} {each['script_cpu_ms']:8.2f} {each['vtok_cpu_ms']:8.2f} "
+            f"{each['cpu_ratio']:6.2f}   {each['script_wall_ms']:8.2f} "
+            f"{each['vtok_wall_ms']:8.2f} {each['wall_ratio']:6.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
