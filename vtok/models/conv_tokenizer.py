@@ -10,6 +10,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from vtok.codeshape import CodeShape
 from vtok.errors import WeightsError
 from vtok.models.base import PixelRange, Tokenizer, TokenizerSpec
 from vtok.models.convnet import Analysis, ConvStyle, Synthesis
@@ -18,11 +19,13 @@ from vtok.nn.quantizer import (
     BinaryQuantizer,
     LogitQuantizer,
     Metric,
+    MultiScaleQuantizer,
     Quantizer,
     VectorQuantizer,
 )
+from vtok.records import Grid, Size
 
-QuantizerKind = Literal["l2", "cosine", "dot", "logits", "big", "little"]
+QuantizerKind = Literal["l2", "cosine", "dot", "logits", "big", "little", "multi-scale"]
 
 _METRICS: dict[QuantizerKind, Metric] = {"l2": "l2", "cosine": "cosine", "dot": "dot"}
 
@@ -57,10 +60,11 @@ class ConvTokenizer(Tokenizer):
         shape: Of the networks and the codebook.
         style: What the family does differently.
         quantizer: `l2`, `cosine` or `dot` search; argmax of `logits`; signs, of which channel 0 is
-            the most (`big`) or the least (`little`) significant bit.
+            the most (`big`) or the least (`little`) significant bit; or `multi-scale`.
         name: The name it was asked for by.
         family: The family's name.
         pixels: The input range.
+        clamped: Whether the decoder's output is kept in [-1, 1].
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class ConvTokenizer(Tokenizer):
         name: str,
         family: str,
         pixels: PixelRange,
+        clamped: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = Analysis(shape.encoder, shape.latent_channels, style)
@@ -81,14 +86,22 @@ class ConvTokenizer(Tokenizer):
         self.quant_conv: nn.Conv2d | None = None
         self.post_quant_conv: nn.Conv2d | None = None
         if shape.quant_conv:
-            self.quant_conv = nn.Conv2d(shape.latent_channels, shape.code_dim, 1)
-            self.post_quant_conv = nn.Conv2d(shape.code_dim, shape.latent_channels, 1)
+            kernel, dims = shape.quant_kernel, (shape.latent_channels, shape.code_dim)
+            self.quant_conv = nn.Conv2d(*dims, kernel, padding=kernel // 2)
+            self.post_quant_conv = nn.Conv2d(*dims[::-1], kernel, padding=kernel // 2)
         elif shape.latent_channels != shape.code_dim:
             raise WeightsError(
                 f"latents of {shape.latent_channels} channels and codes of {shape.code_dim} do "
                 "not fit without a convolution between them"
             )
         self.quantizer: Quantizer = _quantizer(quantizer, shape)
+        self.clamped = clamped
+        codes, fixed = CodeShape(), None
+        if shape.scales:
+            grids = tuple(Grid(rows=rows, cols=cols) for rows, cols in shape.scales)
+            codes = CodeShape(kind="scales", scales=grids)
+            factor = shape.downsample
+            fixed = Size(height=grids[-1].rows * factor, width=grids[-1].cols * factor)
         self.spec = TokenizerSpec(
             name=name,
             family=family,
@@ -96,6 +109,9 @@ class ConvTokenizer(Tokenizer):
             codebook_size=self.quantizer.codebook_size,
             code_dim=shape.code_dim,
             pixels=pixels,
+            codes=codes,
+            size_policy="fixed" if fixed else "any",
+            fixed_size=fixed,
             alignment_px=shape.downsample,
             can_decode=shape.decoder is not None,
         )
@@ -135,10 +151,14 @@ class ConvTokenizer(Tokenizer):
         if self.post_quant_conv is not None:
             codes = self.post_quant_conv(codes)
         pixels: Tensor = self.decoder(codes)
-        return pixels
+        return pixels.clamp(-1, 1) if self.clamped else pixels
 
 
 def _quantizer(kind: QuantizerKind, shape: ConvShape) -> Quantizer:
+    if kind == "multi-scale":
+        return MultiScaleQuantizer(
+            shape.codebook_size, shape.code_dim, shape.scales, num_refiners=shape.num_refiners
+        )
     if kind == "logits":
         return ProjectedLogits(shape.codebook_size, shape.code_dim, shape.code_dim)
     if kind == "big" or kind == "little":

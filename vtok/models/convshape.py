@@ -16,6 +16,7 @@ from vtok.errors import WeightsError
 
 MidLayer = Literal["block", "attention"]
 
+_REFINER = re.compile(r"quantizer\.refine\.\d+\.weight")
 _MAX_LEVELS = 8
 _MAX_BLOCKS = 32
 _MAX_CHANNELS = 1 << 15
@@ -63,6 +64,9 @@ class ConvShape:
         code_dim: Length of one code (D).
         codebook_size: Number of codes (K).
         quant_conv: Whether there are such convolutions.
+        quant_kernel: The side of these.
+        scales: (rows, columns) of a multi-scale quantizer's grids, coarse to fine.
+        num_refiners: Its convolutions.
     """
 
     encoder: Stack
@@ -71,6 +75,9 @@ class ConvShape:
     code_dim: int
     codebook_size: int
     quant_conv: bool
+    quant_kernel: int = 1
+    scales: tuple[tuple[int, int], ...] = ()
+    num_refiners: int = 0
 
     @property
     def downsample(self) -> int:
@@ -181,6 +188,8 @@ def shape_from_tensors(state: Mapping[str, Tensor], *, bits: bool = False) -> Co
         code_dim=code_dim,
         codebook_size=codebook_size,
         quant_conv="quant_conv.weight" in state,
+        quant_kernel=_size(state, "quant_conv.weight", 3) if "quant_conv.weight" in state else 1,
+        num_refiners=sum(bool(_REFINER.fullmatch(name)) for name in state),
     )
 
 

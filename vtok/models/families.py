@@ -4,12 +4,13 @@ In: a configuration and the names of a file's tensors. Out: the family they are 
 with the very networks, quantizer and pixel range of its authors' code. Reads no files.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import Tensor
 
+from vtok.errors import WeightsError
 from vtok.models import convnet, keymaps
 from vtok.models.base import PixelRange
 from vtok.models.conv_tokenizer import ConvTokenizer, QuantizerKind
@@ -17,6 +18,8 @@ from vtok.models.convnet import ConvStyle
 from vtok.models.convshape import ConfigFields, ConvShape, shape_from_config, shape_from_tensors
 from vtok.models.keymaps import KeyMap
 
+_VAR_SCALES = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)
+_MAX_SIDE = 1 << 10
 SIGNED = PixelRange()  # [-1, 1]
 UNIT = PixelRange(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))  # [0, 1]
 
@@ -42,6 +45,7 @@ class ConvFamily:
         mid: Its layers at the lowest resolution.
         more_decoder_blocks: Blocks that a level of the decoder has more than one of the encoder.
         quant_conv: Whether there are 1x1 convolutions around the quantizer.
+        clamped: Whether the decoder's output is kept in [-1, 1].
     """
 
     name: str
@@ -53,6 +57,7 @@ class ConvFamily:
     mid: Literal["attention", "blocks"] = "attention"
     more_decoder_blocks: int = 1
     quant_conv: bool = True
+    clamped: bool = False
 
     def shape(self, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> ConvShape:
         """Return the shape that a configuration describes; without one, what the tensors have.
@@ -76,7 +81,10 @@ class ConvFamily:
                     quant_conv=self.quant_conv,
                 )
                 return shape if _has_decoder(state) else _without_decoder(shape)
-        return shape_from_tensors(state, bits=bits)
+        shape = shape_from_tensors(state, bits=bits)
+        if self.quantizer == "multi-scale":
+            shape = replace(shape, scales=_scales(flat))
+        return shape
 
     def maker(
         self, config: Mapping[str, Any], state: Mapping[str, Tensor], name: str
@@ -84,7 +92,13 @@ class ConvFamily:
         """Return what makes the empty tokenizer; arguments and errors as above."""
         shape = self.shape(config, state)
         return lambda: ConvTokenizer(
-            shape, self.style, self.quantizer, name=name, family=self.name, pixels=self.pixels
+            shape,
+            self.style,
+            self.quantizer,
+            name=name,
+            family=self.name,
+            pixels=self.pixels,
+            clamped=self.clamped,
         )
 
 
@@ -129,6 +143,7 @@ CONV_FAMILIES: dict[str, ConvFamily] = {
             more_decoder_blocks=0,
             quant_conv=False,
         ),
+        ConvFamily(name="var", keys=keymaps.VAR, quantizer="multi-scale", fields=(), clamped=True),
         ConvFamily(name="show-o", keys=keymaps.SHOWO, quantizer="big", fields=()),
     )
 }
@@ -192,6 +207,7 @@ _CLASSES = {
     "flava_image_codebook": "dalle",
 }
 _MARKS = (  # parts of names that one family alone has
+    ("quantize.quant_resi.", "var"),
     ("encoder.conv_blocks.", "llamagen"),
     ("quantize.proj.weight", "taming-gumbel"),
     ("decoder.adaptive.", "open-magvit2"),
@@ -200,6 +216,23 @@ _MARKS = (  # parts of names that one family alone has
     ("encoder.mid.block_1.", "taming"),
     ("blocks.group_1.block_1.res_path.", "dalle"),
 )
+
+
+def _scales(config: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+    """Return the grids that a configuration names by their sides, or the published ten for 256 px.
+
+    Raises:
+        WeightsError: it names none.
+    """
+    given = config.get("v_patch_nums", _VAR_SCALES)
+    sides = [[each, each] if type(each) is int else each for each in given or ()]
+    sound = all(
+        isinstance(pair, Sequence) and len(pair) == 2 and all(type(n) is int for n in pair)
+        for pair in sides
+    )
+    if not sides or not sound or not all(1 <= n <= _MAX_SIDE for pair in sides for n in pair):
+        raise WeightsError(f"the configuration's v_patch_nums cannot be {given!r}")
+    return tuple((rows, columns) for rows, columns in sides)
 
 
 def _has_decoder(state: Mapping[str, Tensor]) -> bool:

@@ -24,11 +24,13 @@ class KeyMap:
         renames: Patterns and what they become, applied to every name in turn.
         drops: Tensors that say nothing about the model.
         decoder_from_lowest: Whether the decoder's levels are counted from the lowest resolution.
+        packed_attention: Whether queries, keys and values are made by one convolution.
     """
 
     renames: tuple[tuple[str, str], ...]
     drops: str | None = None
     decoder_from_lowest: bool = False
+    packed_attention: bool = False
 
     def renamed(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the tensors under this package's names.
@@ -46,6 +48,8 @@ class KeyMap:
             if ours in found:
                 raise WeightsError(f"{name} and another tensor are both {ours}")
             found[ours] = tensor
+        if self.packed_attention:
+            found = _unpacked(found)
         found = _without_gaps(found)
         return _reversed_levels(found) if self.decoder_from_lowest else found
 
@@ -94,6 +98,32 @@ SHOWO = KeyMap(
     ),
     drops=_BIT_TABLES,
 )
+
+
+VAR = KeyMap(
+    renames=(
+        *_TAMING_RENAMES,
+        _CODEBOOK,
+        (r"^quantize\.quant_resi\.(?:qresi_ls\.)?(\d+)\.", r"quantizer.refine.\1."),
+        (r"^quantize\.quant_resi\.qresi\.", "quantizer.refine.0."),
+    ),
+    drops=r"quantize\.ema_vocab_hit_SV",  # how often codes were hit in training
+    packed_attention=True,
+)
+
+
+def _unpacked(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Part each `qkv` tensor (3C, ...) into those of queries, keys and values."""
+    found: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if ".qkv." not in name:
+            found[name] = tensor
+            continue
+        if tensor.shape[0] % 3:
+            raise WeightsError(f"{name} of shape {list(tensor.shape)} is not three of a kind")
+        for part, piece in zip("qkv", tensor.chunk(3), strict=True):
+            found[name.replace(".qkv.", f".{part}.")] = piece
+    return found
 
 
 def _without_gaps(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

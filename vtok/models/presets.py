@@ -81,6 +81,20 @@ def _ldm(downsample: int, codebook_size: int, file: str) -> Preset:
     )
 
 
+def _var(side_px: int, sides: tuple[int, ...]) -> Preset:
+    return Preset(
+        "var",
+        16,
+        4096,
+        "MIT",
+        "FoundationVision/var",
+        ("vae_ch160v4096z32.pth",),
+        codes=CodeShape(kind="scales", scales=tuple(Grid(rows=n, cols=n) for n in sides)),
+        fixed_px=side_px,
+        config={"v_patch_nums": list(sides)},
+    )
+
+
 PRESETS: dict[str, Preset] = {
     "amused-256": Preset(
         "amused",
@@ -150,6 +164,8 @@ PRESETS: dict[str, Preset] = {
     "taming-imagenet-f16-1024": _taming("taming", 16, 1024, "8088892a516d4e3baf92/"),
     "taming-imagenet-f16-16384": _taming("taming", 16, 16384, "a7530b09fed84f80a887/"),
     "taming-openimages-gumbel-f8": _taming("taming-gumbel", 8, 8192, "2e5662443a6b4307b470/"),
+    "var-256": _var(256, (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)),
+    "var-512": _var(512, (1, 2, 3, 4, 6, 9, 13, 18, 24, 32)),
 }
 
 

@@ -9,6 +9,7 @@ from vtok.nn.quantizer.composite import ProductQuantizer, ResidualQuantizer
 from vtok.nn.quantizer.ema import EmaVectorQuantizer
 from vtok.nn.quantizer.exact import Metric
 from vtok.nn.quantizer.logits import LogitQuantizer
+from vtok.nn.quantizer.multiscale import MultiScaleQuantizer
 from vtok.nn.quantizer.nearest import CodeSearch, nearest_code
 from vtok.nn.quantizer.protocol import Quantizer
 from vtok.nn.quantizer.scalar import FiniteScalarQuantizer
@@ -24,6 +25,7 @@ __all__ = [
     "FiniteScalarQuantizer",
     "LogitQuantizer",
     "Metric",
+    "MultiScaleQuantizer",
     "ProductQuantizer",
     "Quantizer",
     "ResidualQuantizer",
