@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import Any, BinaryIO, NamedTuple
 
 import torch
+from huggingface_hub.errors import HfHubHTTPError
 from torch import Tensor
 
 from vtok.errors import WeightsError
@@ -122,17 +123,21 @@ class SafeFiles:
         return tensor
 
     def _fill(self, stream: BinaryIO, start: int, buffer: memoryview, name: str) -> None:
-        stream.seek(start)
         num_filled = 0
-        while num_filled < len(buffer):
-            # Remote files offer `read` alone; in pieces, so that no tensor is there twice.
-            piece = stream.read(min(len(buffer) - num_filled, 1 << 20))
-            if not piece:
-                raise WeightsError(
-                    f"{self._where}: damaged: the file ends inside {name}: get it again"
-                )
-            buffer[num_filled : num_filled + len(piece)] = piece
-            num_filled += len(piece)
+        try:
+            stream.seek(start)
+            while num_filled < len(buffer):
+                # Remote files offer `read` alone; in pieces, so that no tensor is there twice.
+                piece = stream.read(min(len(buffer) - num_filled, 1 << 20))
+                if not piece:
+                    raise WeightsError(
+                        f"{self._where}: damaged: the file ends inside {name}: get it again"
+                    )
+                buffer[num_filled : num_filled + len(piece)] = piece
+                num_filled += len(piece)
+        except (OSError, HfHubHTTPError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise WeightsError(f"{self._where}: {name} cannot be read ({reason})") from error
         self.num_bytes_read += num_filled
 
     def _read_header(self, file: str) -> dict[str, Entry]:
