@@ -106,8 +106,8 @@ def test_nothing_left_to_do_loads_no_model(
 ) -> None:
     arguments = (command, photos, tmp_path, "--model", model, *QUICK, "--json")
     first = vtok(*arguments).report
-    monkeypatch.setattr("vtok.models.registry.load_tokenizer", None)
-    monkeypatch.setattr("vtok.models.registry.load_encoder", None)
+    for name in ("load_tokenizer", "load_encoder"):
+        monkeypatch.setattr(f"vtok.models.registry.{name}", lambda *_, **__: pytest.fail("loaded"))
     again = vtok(*arguments).report
     assert (again["written"], again["images"], again["images_per_second"]) == (7, 0, None)
     assert again["tokens"] == first["tokens"]
