@@ -76,6 +76,14 @@ def trainer(folder: Path) -> Path:
     return folder
 
 
+def llamagen_vq8(folder: Path) -> Path:
+    """LlamaGen's evaluation checkpoints: averaged weights under `ema`, last ones beside them."""
+    _, state = _seeded(folder.name)
+    last = {name: tensor * 1.05 for name, tensor in state.items()}
+    torch.save({"ema": state, "model": last}, folder / "vq_ds8_c2i.pt")
+    return folder
+
+
 def hub(folder: Path) -> Path:
     """Open-MUSE's and Show-o's layout: a plain state dict and a configuration beside it."""
     config, state = _seeded(folder.name)
@@ -92,6 +100,10 @@ STORED: dict[str, tuple[str, Callable[[Path], Path]]] = {  # label → reference
     "chameleon (HF)": ("chameleon", chameleon_hf),
     "open-magvit2": ("open-magvit2", open_magvit2),
     "llamagen": ("llamagen", llamagen),
+    "llamagen VQ-8": ("llamagen-vq8", llamagen_vq8),
+    "ldm vq-f4": ("ldm-f4", trainer),
+    "ldm vq-f8": ("ldm-f8", trainer),
+    "ldm vq-f16": ("ldm-f16", trainer),
     "dalle": ("dalle", dalle),
     "dalle (HF)": ("dalle", dalle_hf),
     "taming": ("taming", trainer),

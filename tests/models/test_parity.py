@@ -14,7 +14,11 @@ from vtok.models.registry import load_tokenizer
 # its stored output on another processor than the one that made it (2.3e-4), and as far from fp64.
 ILL_CONDITIONED = {("open-magvit2", "sq"): (MAX_DECODE_ERROR, 5e-4)}
 # Chameleon's own file is taming's to the last name, search and range.
-LOOKS_LIKE = {"chameleon": "taming"}
+LOOKS_LIKE = {
+    "chameleon": "taming",
+    "llamagen-vq8": "llamagen",
+    **dict.fromkeys(("ldm-f4", "ldm-f8", "ldm-f16"), "latent-diffusion"),
+}
 
 
 def unmapped(pixels: Tensor) -> Tensor:
