@@ -9,6 +9,7 @@ from vtok.cli import options
 from vtok.cli.care_options import Duplicates
 from vtok.cli.groups import FreeCutFlags
 from vtok.errors import UsageError
+from vtok.pipelines.config import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from vtok.pipelines.inspect import InspectConfig
@@ -43,10 +44,25 @@ class AnswerFlags:
         return self.show or self.save is not None
 
 
+@dataclass(frozen=True, slots=True)
+class StabilityFlags:
+    """Whether a model is run on the images, and which."""
+
+    stability: options.Stability = False
+    model: options.Model = DEFAULT_MODEL
+    device: options.Device = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse a model that nothing is asked of."""
+        if not self.stability and (self.model, self.device) != (DEFAULT_MODEL, "auto"):
+            raise UsageError("--model and --device are for --stability")
+
+
 def inspect(
     paths: options.Inspected,
     cut: ManySchemesFlags,
     answer: AnswerFlags,
+    run: StabilityFlags,
     budget: options.Budget = None,
     verify: options.Verify = False,
     duplicates: Duplicates = False,
@@ -55,13 +71,15 @@ def inspect(
 
     Of images: size, grid, views and tokens under one scheme or many, from their headers alone. Of
     shards: schema, counts, use of the codebook, failures, health and provenance; the exit code is 3
-    where something is damaged.
+    where something is damaged. With --stability, which of a model's indices depend on batch size,
+    precision and device.
 
     Examples:
       vtok inspect photos/ --scheme llava-next --budget 2000
       vtok inspect photo.jpg --scheme all
       vtok inspect photo.jpg --scheme internvl --max-tiles 12 --show --save cut.png
       vtok inspect out/ --show --duplicates
+      vtok inspect photos/ --stability --model llamagen-vq16
     """
     from vtok.pipelines.inspect import InspectConfig, kind_of
 
@@ -73,10 +91,34 @@ def inspect(
         verify=verify,
         duplicates=duplicates,
     )
-    if kind_of(config.paths) == "shards":
+    if run.stability:
+        _measure_stability(config, answer, run)
+    elif kind_of(config.paths) == "shards":
         _inspect_shards(config, answer)
     else:
         _inspect_images(config, answer)
+
+
+def _measure_stability(config: "InspectConfig", answer: AnswerFlags, run: StabilityFlags) -> None:
+    other = config.options.given().keys() - {"size_px"}
+    asks = config.schemes or config.budget is not None or config.verify or config.duplicates
+    if other or asks or answer.csv or answer.draws:
+        raise UsageError("--stability takes --model, --device, --size and --json, nothing else")
+    from vtok.pipelines.stability import StabilityConfig, stability  # brings torch
+    from vtok.report.terminal import plain_width, terminal
+
+    found = stability(
+        StabilityConfig(
+            paths=config.paths, model=run.model, device=run.device, size=config.options.size_px
+        )
+    )
+    if answer.json:
+        import json
+
+        _write([json.dumps(found.to_json(), ensure_ascii=False, indent=2) + "\n"])
+        return
+    console = terminal()
+    console.print(found.text(plain_width(console)), end="", soft_wrap=True)
 
 
 def _inspect_images(config: "InspectConfig", answer: AnswerFlags) -> None:

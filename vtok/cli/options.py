@@ -498,6 +498,14 @@ Schemes = Annotated[
         help="How images would be cut; again for another scheme, or all. [default: closest]",
     ),
 ]
+Stability = Annotated[
+    bool,
+    typer.Option(
+        "--stability",
+        help="Run --model on the first 32 images: the share of indices that change with batch "
+        "size, precision and device.",
+    ),
+]
 Budget = Annotated[
     int | None,
     typer.Option("--budget", metavar="N", help="Name the images that take more tokens than this."),

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vtok.engine.arrangement import APART, TOGETHER, Arrangement
 from vtok.engine.device import to_bytes, to_pixels
+from vtok.engine.precision import set_float32
 from vtok.errors import DeviceError, NonFiniteError
 from vtok.models.base import Encoder, Tokenizer
 
@@ -209,6 +210,8 @@ class TokenizeForward(Forward):
         self, tokenizer: Tokenizer, *, device: torch.device, dtype: torch.dtype = torch.float32
     ) -> None:
         super().__init__(tokenizer, device=device, dtype=dtype)
+        if device.type == "cuda":
+            set_float32("ieee")  # torch would let convolutions round to TF32
         self._tokenizer = tokenizer
 
     def compute(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
