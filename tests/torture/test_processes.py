@@ -181,7 +181,7 @@ def test_files_may_not_grow(
     many: Path, expected: dict[str, str], tmp_path: Path, table_row: Callable[..., Any]
 ) -> None:
     """The kernel refuses every write beyond a length (RLIMIT_FSIZE), as a quota does."""
-    sizes = (1, 600, 2000, 7000)
+    sizes = (1, 2000)
     found: list[str] = []
     num_survived = 0
     for size in sizes:
@@ -227,7 +227,7 @@ def test_a_full_tmpfs(
     limits += [f"size=64m,nr_inodes={number}" for number in range(2, 40)]
     found: list[str] = []
     num_tried = num_survived = 0
-    for limit in [*whole, *(limits if in_full else limits[3::14])]:
+    for limit in [*whole, *(limits if in_full else limits[3::24])]:
         folder = tmp_path / limit
         folder.mkdir()
         script = (
