@@ -205,7 +205,10 @@ class FeatureMaker:
         grids = {view.name: self._encoder.spec.token_grid(view.size) for view in views}
         return Sample(
             key=encoded.task.key,
-            meta=describe(encoded.task, encoded.facts, token_grids=grids),
+            meta={
+                **describe(encoded.task, encoded.facts, token_grids=grids),
+                "token_order": "row-major",
+            },
             features=encoded.arrays,
             sidecars=carried(encoded.facts),
         )

@@ -25,7 +25,7 @@ from vtok.models.vision.encoder import (
 )
 from vtok.models.vision.packing import PACKED
 from vtok.models.vision.preprocessing import Preprocessing, preprocessing_of
-from vtok.models.vision.skeleton import built, transformers_for
+from vtok.models.vision.skeleton import built, quiet, transformers_for
 from vtok.models.vision.sources import ModelSource, open_weights, read_json
 from vtok.models.vision.towers import TOWERS, Layers, Tower, image_px_of, patch_px_of
 from vtok.models.vision.wholes import WHOLES, Whole
@@ -116,7 +116,8 @@ def load_vision_encoder(
     given = read_json(source, CONFIG_NAME)
     if given is None:
         raise WeightsError(f"{source.where}: there is no {CONFIG_NAME}")
-    model = _model_of(given, name, source.where, transformers)
+    with quiet():
+        model = _model_of(given, name, source.where, transformers)
     _check_layers(model, output, layers)
     recipe = _recipe(model, output, layers)
     preprocessing = preprocessing_of(_processor(source), model.config, transformers)

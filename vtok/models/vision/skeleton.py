@@ -47,7 +47,7 @@ def built(
         WeightsError: the configuration is not understood, or tensors are missing or misshapen.
     """
     make = _without(getattr(transformers_for(where), class_name), tuple(without))
-    with _quiet():
+    with quiet():
         try:
             with torch.device("meta"):
                 bare = make(config)
@@ -127,7 +127,7 @@ def _as_float(tensor: Tensor, name: str, where: str) -> Tensor:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the library from printing bars and reports: what is wrong is raised."""
     from transformers.utils import logging as untyped
 
