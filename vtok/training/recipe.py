@@ -72,6 +72,19 @@ class TrainingRecipe:
 
 PRESETS: dict[str, tuple[VtokBaseConfig, TrainingRecipe]] = {
     "vtok-base": (VtokBaseConfig(), TrainingRecipe()),
+    # The second stage of the shipped weights: crops as large and as sharp as what it is used on.
+    "vtok-base-native": (
+        VtokBaseConfig(),
+        TrainingRecipe(
+            num_steps=1800,
+            batch_size=5,
+            crop_px=192,
+            learning_rate=3e-4,
+            warmup_steps=30,
+            decay_share=1.0,
+            min_scale=1.0,
+        ),
+    ),
 }
 
 
