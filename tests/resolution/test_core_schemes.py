@@ -112,7 +112,9 @@ def test_plans_survive_json(name: str) -> None:
 def test_names_and_options_are_checked() -> None:
     with pytest.raises(UnknownNameError, match="did you mean closest"):
         resolve("closset")
-    with pytest.raises(UsageError, match="has no option max_tiles; it has patch_px, tile_size_px"):
+    with pytest.raises(
+        UsageError, match="has no option max_tiles; it has patch_px, resample, tile_size_px"
+    ):
         resolve("squash", SchemeOptions(max_tiles=3))
     with pytest.raises(UsageError, match="does not divide"):
         resolve("closest", SchemeOptions(tile_size_px=330))

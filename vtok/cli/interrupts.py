@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from vtok import interruption as interruption_of_process
+
 
 class Terminated(BaseException):
     """SIGTERM came; no `except Exception` may swallow it."""
@@ -29,12 +31,16 @@ def orderly_interrupts() -> Iterator[None]:
     def in_order(number: int, frame: FrameType | None) -> None:
         for each in old:
             signal.signal(each, at_once)
-        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+        interruption = KeyboardInterrupt() if number == signal.SIGINT else Terminated()
+        interruption_of_process.announce(interruption)  # foreign code may swallow what is raised
+        raise interruption
 
     for number in old:
         signal.signal(number, in_order)
     try:
         yield
+        interruption_of_process.raise_if_interrupted()
     finally:
+        interruption_of_process.withdraw()
         for number, handler in old.items():
             signal.signal(number, handler)

@@ -30,6 +30,7 @@ from vtok.errors import (
     OutputError,
     SampleError,
 )
+from vtok.interruption import raise_if_interrupted
 from vtok.io.files import make_folder, read_json, remove_partials, write_bytes, write_json
 from vtok.pipelines.compare import compare
 from vtok.pipelines.config import DecodeVqConfig, ModelConfig
@@ -212,6 +213,7 @@ class _Job:
             sample, target = waiting.popleft(), next(targets)
             views = [first, *itertools.islice(results, len(sample.indices) - 1)]
             errors = [view for view in views if isinstance(view, NonFiniteError)]
+            raise_if_interrupted()
             if errors:
                 yield self._failed(sample, target, "model", errors[0])
                 continue

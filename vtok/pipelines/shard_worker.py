@@ -17,6 +17,7 @@ from vtok.engine.decoding import DecodePool, UpTo, default_num_workers
 from vtok.engine.preparation import ImageTask, Outcome, Prepares
 from vtok.engine.times import StageTimes
 from vtok.errors import SampleError, ShardError
+from vtok.interruption import raise_if_interrupted
 from vtok.pipelines.dedupe import Duplicates
 from vtok.pipelines.failures import FailureBudget
 from vtok.pipelines.inputs import Inputs
@@ -162,6 +163,7 @@ class ShardWorker:
                     ours = itertools.chain([first], itertools.islice(outcomes, rest))
                     del first  # its pixels are let go of with the batch that they are in
                     for made in self._maker.samples(ours):
+                        raise_if_interrupted()  # else its failure might be the signal's
                         thread.put(made)
                         yield from self._told(thread.heard())
                     thread.end()
