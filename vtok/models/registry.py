@@ -25,6 +25,7 @@ from vtok.models.vision.loading import load_vision_encoder
 from vtok.models.vision.sequence import ModelSequence
 from vtok.models.vision.sequence import load_sequence as sequence_of
 from vtok.models.vision.sources import FolderSource, HubSource, ModelSource, read_json
+from vtok.models.vision.timm_models import is_timm, load_timm_encoder
 from vtok.models.vit import FAMILY as VIT_FAMILY
 from vtok.models.vit import vit_from_json
 from vtok.models.vtok_base import FAMILY, VtokBaseEncoder
@@ -147,13 +148,14 @@ def load_encoder(
     """
     source = _vision_source(name)
     if source is not None:
-        return load_vision_encoder(source, name=name, output=output, layers=layers)
+        load = load_timm_encoder if _is_of_timm(source) else load_vision_encoder
+        return load(source, name=name, output=output, layers=layers)
     folder = find_folder(name)
     config = folder.config
     if config.get("family") not in (FAMILY, VIT_FAMILY):
         raise WeightsError(
             f"{folder.path}: family {config.get('family')!r} has no continuous features here: "
-            f"there are {FAMILY}, {VIT_FAMILY}, and what transformers has"
+            f"there are {FAMILY}, {VIT_FAMILY}, and what transformers and timm have"
         )
     if output != "patches":
         raise UsageError(f"{name} has no {output} output: it has patches")
@@ -184,8 +186,9 @@ def load_sequence(name: str) -> ModelSequence:
         WeightsError: its files are missing or damaged.
     """
     source = _vision_source(name)
-    if source is None:
-        find_folder(name)
+    if source is None or _is_of_timm(source):
+        if source is None:
+            find_folder(name)
         raise UsageError(f"--packed: {name} has no language model whose sequence this could be")
     return sequence_of(source, name=name)
 
@@ -201,7 +204,7 @@ def encoder_digest(name: str) -> str | None:
 
 
 def _vision_source(name: str) -> ModelSource | None:
-    """Return where the files of a model of transformers are; None for any other model."""
+    """Return where the files of a model of transformers or timm are; None for any other model."""
     path = Path(name)
     source: ModelSource
     if name in SHIPPED or name in PRESETS or path.is_file():
@@ -213,7 +216,12 @@ def _vision_source(name: str) -> ModelSource | None:
     else:
         return None
     config = read_json(source, CONFIG_NAME)
-    return source if config is not None and "model_type" in config else None
+    known = config is not None and ("model_type" in config or is_timm(config))
+    return source if known else None
+
+
+def _is_of_timm(source: ModelSource) -> bool:
+    return is_timm(read_json(source, CONFIG_NAME) or {})
 
 
 def find_folder(name: str) -> ModelFolder:
