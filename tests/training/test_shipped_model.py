@@ -57,7 +57,7 @@ def test_any_multiple_of_the_patch_is_a_size(height: int, width: int) -> None:
         assert indices.shape == (1, height // 8, width // 8)
         assert tokenizer.decode_indices(indices).shape == pixels.shape
         features = load_encoder().features(pixels)
-    assert features.shape == (1, height * width // 64, 96)
+    assert features.shape == (1, height * width // 64, 256)
 
 
 def test_no_image_of_a_batch_sees_another() -> None:
@@ -76,7 +76,7 @@ def test_weights_that_are_not_those_shipped_are_refused(monkeypatch: pytest.Monk
 
 def test_the_weights_are_small_enough_to_ship() -> None:
     folder = FIGURES.parent
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 20 * 10**6
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 20 * 2**20
 
 
 def test_a_flat_image_comes_back_flat() -> None:

@@ -56,7 +56,7 @@ class Shipped:
 
 SHIPPED: dict[str, Shipped] = {
     "vtok-base": Shipped(
-        "vtok-base", "1be040dd31d77e88a3f26a9c04df5b640b20e5ff227dc47fee716ce194e62712"
+        "vtok-base", "128886c8384f41c03ea11556c567933754e782b909dee8e41218b4be89c3f477"
     ),
 }
 

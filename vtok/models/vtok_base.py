@@ -1,4 +1,4 @@
-"""The tokenizer that ships: a hybrid of convolutions and windowed attention at 1/8 scale.
+"""The tokenizer that ships: convolutions, and where asked windowed attention, at 1/8 scale.
 
 In: pixels (B, 3, H, W) in [-1, 1], H and W multiples of the patch. Out: latents, indices, codes,
 pixels; or the encoder's features. Any size: nothing in it depends on a grid, positions are rotary
