@@ -426,8 +426,8 @@ Decoding = Annotated[
     typer.Option(
         "--decoding",
         help="exact: every pixel, as Pillow has them. scaled: a JPEG of more than 6 times the "
-        "sides that the scheme needs is decoded at 1/2, 1/4 or 1/8, in a sixth of the time at 12 "
-        "megapixels, some 54 dB from exact. Part of a run's plan.",
+        "sides that the scheme needs is decoded at 1/2, 1/4 or 1/8: much faster, some "
+        "54 dB from exact. Part of a run's plan.",
     ),
 ]
 Overwrite = Annotated[
