@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from vtok.codeshape import CodeShape
 from vtok.errors import ShardError, UsageError
+from vtok.models.reach import Reach
 from vtok.records import Grid, Size
 
 Interpolation = Literal["bicubic", "bilinear"]
@@ -180,11 +181,14 @@ class Tokenizer(nn.Module, ABC):
         weights_sha256: Digest of the weights file it was loaded from; empty if it was not.
         source_sha256: Digest of the weights that those were converted from, as their folder says;
             empty if they were not.
+        reach: How far its networks see; None where every cell depends on the whole image. With it,
+            an image coded in pieces has the indices of the whole image.
     """
 
     spec: TokenizerSpec
     weights_sha256: str = ""
     source_sha256: str = ""
+    reach: Reach | None = None
 
     @abstractmethod
     def encode(self, pixels: Tensor) -> Tensor:

@@ -19,10 +19,14 @@ from torch.nn import functional
 from vtok.errors import WeightsError
 from vtok.models.base import PixelRange, Tokenizer, TokenizerSpec
 from vtok.models.conv_tokenizer import ProjectedLogits
+from vtok.models.reach import Reach
 
 FAMILY = "dalle"
 
 _MULTIPLIERS = (1, 2, 4, 8)  # of the encoder's groups; the decoder's in reverse
+_INPUT_KERNEL = 7
+_ENCODER_KERNELS = (3, 3, 3, 1)
+_DECODER_KERNELS = (1, 3, 3, 3)
 _PIXELS = PixelRange(mean=(-0.125,) * 3, std=(1.25,) * 3)  # 0.8 x + 0.1
 _MAX_BLOCKS = 32
 _CODEBOOK = "quantizer.codebook"
@@ -133,8 +137,8 @@ class DalleEncoder(Groups):
     """Pixels to what the logits are made of."""
 
     def __init__(self, shape: DalleShape) -> None:
-        super().__init__(shape.width, shape, _MULTIPLIERS, (3, 3, 3, 1), nn.MaxPool2d(2))
-        self.input = nn.Conv2d(3, shape.width, 7, padding=3)
+        super().__init__(shape.width, shape, _MULTIPLIERS, _ENCODER_KERNELS, nn.MaxPool2d(2))
+        self.input = nn.Conv2d(3, shape.width, _INPUT_KERNEL, padding=_INPUT_KERNEL // 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, 8C, h, w) of pixels (B, 3, H, W)."""
@@ -151,7 +155,7 @@ class DalleDecoder(Groups):
 
     def __init__(self, shape: DalleShape, code_dim: int) -> None:
         double = nn.Upsample(scale_factor=2.0, mode="nearest")
-        super().__init__(code_dim, shape, _MULTIPLIERS[::-1], (1, 3, 3, 3), double)
+        super().__init__(code_dim, shape, _MULTIPLIERS[::-1], _DECODER_KERNELS, double)
         self.output = nn.Conv2d(shape.width, 6, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -187,6 +191,7 @@ class DalleTokenizer(Tokenizer):
             alignment_px=downsample,
             can_decode=self.decoder is not None,
         )
+        self.reach = _reach(shape.num_blocks, downsample)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Return latents (B, C, h, w) of pixels (B, 3, H, W) in [0.1, 0.9]."""
@@ -219,6 +224,20 @@ class DalleTokenizer(Tokenizer):
             raise WeightsError(f"{self.spec.name} cannot decode: FLAVA has DALL-E's encoder alone")
         parameters: Tensor = self.decoder(codes)
         return parameters[:, :3].sigmoid()
+
+
+def _reach(num_blocks: int, downsample: int) -> Reach:
+    """Return how far the networks see: each group works at half the scale of the one before."""
+
+    def cells(kernels: tuple[int, ...], at_full_scale: int) -> int:
+        block = sum(side // 2 for side in kernels)
+        pixels = at_full_scale + sum(num_blocks * block << g for g in range(len(_MULTIPLIERS)))
+        return -(-pixels // downsample)
+
+    return Reach(
+        encoder_cells=cells(_ENCODER_KERNELS, _INPUT_KERNEL // 2),
+        decoder_cells=cells(_DECODER_KERNELS, 0),
+    )
 
 
 def dalle_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from vtok.errors import UsageError, WeightsError
 from vtok.models.base import Encoder, EncoderSpec, PixelRange, Tokenizer, TokenizerSpec
+from vtok.models.reach import Reach
 from vtok.nn.attention import SelfAttention
 from vtok.nn.position import RotaryPosition2d
 from vtok.nn.quantizer import VectorQuantizer
@@ -209,6 +210,7 @@ class VtokBaseTokenizer(Tokenizer):
         self.analysis = Analysis(config)
         self.quantizer = VectorQuantizer(config.codebook_size, config.code_dim)
         self.synthesis = Synthesis(config)
+        self.reach = Reach.of(self.analysis, self.synthesis)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Return latents (B, D, h, w) of pixels (B, 3, H, W) in [-1, 1]."""
