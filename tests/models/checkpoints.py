@@ -95,6 +95,13 @@ def hub(folder: Path) -> Path:
     return folder
 
 
+def original_paella(folder: Path) -> Path:
+    """The authors' own file: `state_dict` alone, and no configuration."""
+    _, state = _seeded(folder.name)
+    torch.save({"state_dict": state}, folder / "vqgan_f4_v1_500k.pt")
+    return folder / "vqgan_f4_v1_500k.pt"
+
+
 STORED: dict[str, tuple[str, Callable[[Path], Path]]] = {  # label → references, writer
     "chameleon": ("chameleon", chameleon),
     "chameleon (HF)": ("chameleon", chameleon_hf),
@@ -110,6 +117,8 @@ STORED: dict[str, tuple[str, Callable[[Path], Path]]] = {  # label → reference
     "taming-gumbel": ("taming-gumbel", trainer),
     "ibq": ("ibq", trainer),
     "maskgit": ("maskgit", hub),
+    "paella": ("paella", hub),
+    "paella (original)": ("paella", original_paella),
     "show-o": ("show-o", hub),
 }
 

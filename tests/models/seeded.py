@@ -1,9 +1,12 @@
 """Weights from a number: the same bits on every machine, so that only outputs are stored."""
 
 import math
+import re
 
 import numpy as np
 import torch
+
+_AROUND_ONE = re.compile(r"norm.*weight$|running_var$|down_blocks\.\d+\.1\.weight$")
 
 
 def seeded_state(shapes: dict[str, list[int]], seed: int) -> dict[str, torch.Tensor]:
@@ -17,12 +20,12 @@ def seeded_state(shapes: dict[str, list[int]], seed: int) -> dict[str, torch.Ten
         shape = shapes[name]
         raw = source.random_raw(math.prod(shape)) >> np.uint64(40)
         values = (raw.astype(np.float32) / np.float32(1 << 23) - np.float32(1)).reshape(shape)
-        if len(shape) == 1:  # biases, and scales of norms
-            values = values / np.float32(8)
-            if "norm" in name and name.endswith("weight"):
+        if len(shape) == 1:  # biases, scales of norms, strengths of steps
+            values = values / np.float32(2 if name.endswith("gammas") else 8)
+            if _AROUND_ONE.search(name):
                 values = values + np.float32(1)
         elif "embed" not in name:
             fan_in = math.prod(shape[1:])
             values = values * np.float32(2.0 ** round(math.log2(math.sqrt(3 / fan_in))))
-        state[name] = torch.from_numpy(np.ascontiguousarray(values))
+        state[name] = torch.from_numpy(np.ascontiguousarray(values)).reshape(shape)
     return state

@@ -108,6 +108,28 @@ def test_diffusers(kind: str, tmp_path: Path) -> None:
     check(family, tmp_path, expected, family)
 
 
+def test_diffusers_paella(tmp_path: Path) -> None:
+    """Würstchen's copy of Paella's tokenizer, under its own name for the codebook."""
+    pytest.importorskip("diffusers")
+    from diffusers.pipelines.deprecated.wuerstchen import PaellaVQModel
+
+    network = PaellaVQModel(
+        levels=3, bottleneck_blocks=2, embed_dim=32, latent_channels=4, num_vq_embeddings=256
+    )
+    randomise(network)
+    for name, buffer in network.named_buffers():
+        if name.endswith("running_var"):
+            buffer.uniform_(0.5, 2)
+    network.save_pretrained(tmp_path)
+    codebook = network.vquantizer.embedding.weight.detach()
+
+    def decode(indices: Tensor) -> Tensor:
+        return network.decode(codebook[indices].movedim(-1, 1)).sample
+
+    expected = arrays(network, lambda x: network.encode(x).latents, decode, codebook, unit=True)
+    check("paella (diffusers)", tmp_path, expected, "paella")
+
+
 def test_emu3(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     network = transformers.Emu3VQVAE(

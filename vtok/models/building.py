@@ -16,6 +16,8 @@ from vtok.models.base import PixelRange, Tokenizer
 from vtok.models.dalle import FAMILY as DALLE
 from vtok.models.dalle import DalleTokenizer, dalle_shape, dalle_state
 from vtok.models.families import CONV_FAMILIES, SIGNED, UNIT, recognised
+from vtok.models.paella import FAMILY as PAELLA
+from vtok.models.paella import PaellaTokenizer, paella_shape, paella_state
 from vtok.models.vtok_base import FAMILY, VtokBaseConfig, VtokBaseTokenizer
 from vtok.models.wrapped import DiffusersTokenizer, Emu3Tokenizer
 
@@ -108,6 +110,12 @@ def _dalle(_config: Config, state: State, name: str) -> Parts:
     return Parts(lambda: DalleTokenizer(shape, name=name), ours)
 
 
+def _paella(_config: Config, state: State, name: str) -> Parts:
+    ours = paella_state(state)
+    shape = paella_shape(ours)
+    return Parts(lambda: PaellaTokenizer(shape, name=name), ours)
+
+
 def _conv(family: str) -> Callable[[Config, State, str], Parts]:
     def build(config: Config, state: State, name: str) -> Parts:
         ours = CONV_FAMILIES[family].keys.renamed(state)
@@ -133,6 +141,7 @@ def _listed() -> str:
 _BUILDERS: dict[str, Callable[[Config, State, str], Parts]] = {
     FAMILY: _vtok_base,
     DALLE: _dalle,
+    PAELLA: _paella,
     "amused": _wrapped(DiffusersTokenizer, "amused", UNIT),
     "diffusers-vq": _wrapped(DiffusersTokenizer, "diffusers-vq", SIGNED),
     "emu3": _wrapped(Emu3Tokenizer, "emu3", SIGNED),

@@ -203,6 +203,7 @@ _CLASSES = {
     "janus": "janus",
     "MaskGitVQGAN": "maskgit",
     "MAGVITv2": "show-o",
+    "PaellaVQModel": "paella",
     "emu3_vqgan": "emu3",
     "flava_image_codebook": "dalle",
 }
@@ -211,6 +212,7 @@ _MARKS = (  # parts of names that one family alone has
     ("encoder.conv_blocks.", "llamagen"),
     ("quantize.proj.weight", "taming-gumbel"),
     ("decoder.adaptive.", "open-magvit2"),
+    ("vquantizer.", "paella"),
     ("encoder.quant_conv.", "show-o"),
     (".upsample_conv.", "maskgit"),
     ("encoder.mid.block_1.", "taming"),

@@ -95,6 +95,10 @@ def _var(side_px: int, sides: tuple[int, ...]) -> Preset:
     )
 
 
+def _paella(downsample: int, hub_id: str) -> Preset:
+    return Preset("paella", downsample, 8192, "not stated", hub_id, _HUB_FORM, pixels="[0, 1]")
+
+
 PRESETS: dict[str, Preset] = {
     "amused-256": Preset(
         "amused",
@@ -159,6 +163,17 @@ PRESETS: dict[str, Preset] = {
     "open-magvit2-16384-pretrain": _magvit2(16, 16384, "16384-Pretrain", "pretrain256_16384.ckpt"),
     "open-magvit2-262144-pretrain": _magvit2(
         16, 262144, "262144-Pretrain", "pretrain256_262144.ckpt"
+    ),
+    "paella-f4": _paella(4, "openMUSE/paellavq-f4-8192-laion"),
+    "paella-f8": _paella(8, "openMUSE/paellavq-f8-8192-laion"),
+    "paella-wuerstchen": Preset(
+        "paella",
+        4,
+        8192,
+        "MIT",
+        "warp-ai/wuerstchen",
+        ("vqgan/diffusion_pytorch_model.safetensors", "vqgan/config.json"),
+        pixels="[0, 1]",
     ),
     "show-o-magvitv2": Preset("show-o", 16, 8192, "Apache-2.0", "showlab/magvitv2", _HUB_FORM),
     "taming-imagenet-f16-1024": _taming("taming", 16, 1024, "8088892a516d4e3baf92/"),
