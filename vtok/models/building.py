@@ -18,6 +18,9 @@ from vtok.models.dalle import DalleTokenizer, dalle_shape, dalle_state
 from vtok.models.families import CONV_FAMILIES, SIGNED, UNIT, recognised
 from vtok.models.paella import FAMILY as PAELLA
 from vtok.models.paella import PaellaTokenizer, paella_shape, paella_state
+from vtok.models.titok import FAMILY as TITOK
+from vtok.models.titok import TitokTokenizer
+from vtok.models.titokshape import titok_shape, titok_state
 from vtok.models.vtok_base import FAMILY, VtokBaseConfig, VtokBaseTokenizer
 from vtok.models.wrapped import DiffusersTokenizer, Emu3Tokenizer
 
@@ -116,6 +119,11 @@ def _paella(_config: Config, state: State, name: str) -> Parts:
     return Parts(lambda: PaellaTokenizer(shape, name=name), ours)
 
 
+def _titok(config: Config, state: State, name: str) -> Parts:
+    shape = titok_shape(config, state)
+    return Parts(lambda: TitokTokenizer(shape, name=name), titok_state(state))
+
+
 def _conv(family: str) -> Callable[[Config, State, str], Parts]:
     def build(config: Config, state: State, name: str) -> Parts:
         ours = CONV_FAMILIES[family].keys.renamed(state)
@@ -142,6 +150,7 @@ _BUILDERS: dict[str, Callable[[Config, State, str], Parts]] = {
     FAMILY: _vtok_base,
     DALLE: _dalle,
     PAELLA: _paella,
+    TITOK: _titok,
     "amused": _wrapped(DiffusersTokenizer, "amused", UNIT),
     "diffusers-vq": _wrapped(DiffusersTokenizer, "diffusers-vq", SIGNED),
     "emu3": _wrapped(Emu3Tokenizer, "emu3", SIGNED),

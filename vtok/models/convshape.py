@@ -171,29 +171,46 @@ def shape_from_tensors(state: Mapping[str, Tensor], *, bits: bool = False) -> Co
     Raises:
         WeightsError: a tensor that shapes the rest is missing.
     """
-    latents = _size(state, "encoder.conv_out.weight", 0)
+    latents = tensor_size(state, "encoder.conv_out.weight", 0)
     if bits:
         code_dim = latents
         codebook_size = 1 << min(code_dim, 62)
     else:
-        codebook_size = _size(state, "quantizer.codebook", 0)
-        code_dim = _size(state, "quantizer.codebook", 1)
+        codebook_size = tensor_size(state, "quantizer.codebook", 0)
+        code_dim = tensor_size(state, "quantizer.codebook", 1)
     has_decoder = any(name.startswith("decoder.") for name in state)
     return ConvShape(
-        encoder=_stack(state, "encoder", "down", _size(state, "encoder.conv_in.weight", 0)),
-        decoder=_stack(state, "decoder", "up", _size(state, "decoder.conv_out.weight", 1))
+        encoder=stack_from_tensors(
+            state, "encoder", "down", tensor_size(state, "encoder.conv_in.weight", 0)
+        ),
+        decoder=stack_from_tensors(
+            state, "decoder", "up", tensor_size(state, "decoder.conv_out.weight", 1)
+        )
         if has_decoder
         else None,
         latent_channels=latents,
         code_dim=code_dim,
         codebook_size=codebook_size,
         quant_conv="quant_conv.weight" in state,
-        quant_kernel=_size(state, "quant_conv.weight", 3) if "quant_conv.weight" in state else 1,
+        quant_kernel=tensor_size(state, "quant_conv.weight", 3)
+        if "quant_conv.weight" in state
+        else 1,
         num_refiners=sum(bool(_REFINER.fullmatch(name)) for name in state),
     )
 
 
-def _stack(state: Mapping[str, Tensor], side: str, direction: str, stem: int) -> Stack:
+def stack_from_tensors(state: Mapping[str, Tensor], side: str, direction: str, stem: int) -> Stack:
+    """Return the encoder or decoder whose tensors begin like this.
+
+    Args:
+        state: Tensors under this package's names.
+        side: `encoder`, `decoder`, or what a decoder is called inside of a larger model.
+        direction: `down` or `up`.
+        stem: Channels at the full resolution.
+
+    Raises:
+        WeightsError: they are none.
+    """
     blocks: dict[int, int] = {}  # level → number of blocks
     attends: set[int] = set()
     mid: dict[int, MidLayer] = {}
@@ -211,7 +228,7 @@ def _stack(state: Mapping[str, Tensor], side: str, direction: str, stem: int) ->
         raise WeightsError(f"{num_levels} levels of {num_blocks} blocks are no {side}")
     levels = tuple(
         Level(
-            channels=_size(state, f"{side}.{direction}.{level}.block.0.conv2.weight", 0),
+            channels=tensor_size(state, f"{side}.{direction}.{level}.block.0.conv2.weight", 0),
             num_blocks=blocks.get(level, 1),
             attention=level in attends,
         )
@@ -244,7 +261,12 @@ def _whole(config: Mapping[str, Any], field: str, largest: int) -> int:
     return value
 
 
-def _size(state: Mapping[str, Tensor], name: str, axis: int) -> int:
+def tensor_size(state: Mapping[str, Tensor], name: str, axis: int) -> int:
+    """Return the length of one axis of a tensor.
+
+    Raises:
+        WeightsError: there is no such tensor.
+    """
     tensor = state.get(name)
     if tensor is None or tensor.ndim <= axis:
         raise WeightsError(f"missing: {name}, without which the shape of the model is unknown")

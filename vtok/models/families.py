@@ -209,6 +209,7 @@ _CLASSES = {
 }
 _MARKS = (  # parts of names that one family alone has
     ("quantize.quant_resi.", "var"),
+    ("latent_token_positional_embedding", "titok"),
     ("encoder.conv_blocks.", "llamagen"),
     ("quantize.proj.weight", "taming-gumbel"),
     ("decoder.adaptive.", "open-magvit2"),

@@ -99,6 +99,20 @@ def _paella(downsample: int, hub_id: str) -> Preset:
     return Preset("paella", downsample, 8192, "not stated", hub_id, _HUB_FORM, pixels="[0, 1]")
 
 
+def _titok(codebook_size: int, length: int, hub_id: str) -> Preset:
+    return Preset(
+        "titok",
+        16,
+        codebook_size,
+        "Apache-2.0",
+        hub_id,
+        ("model.safetensors", "config.json"),
+        pixels="[0, 1]",
+        codes=CodeShape(kind="codebooks", length=length),
+        fixed_px=256,
+    )
+
+
 PRESETS: dict[str, Preset] = {
     "amused-256": Preset(
         "amused",
@@ -179,6 +193,15 @@ PRESETS: dict[str, Preset] = {
     "taming-imagenet-f16-1024": _taming("taming", 16, 1024, "8088892a516d4e3baf92/"),
     "taming-imagenet-f16-16384": _taming("taming", 16, 16384, "a7530b09fed84f80a887/"),
     "taming-openimages-gumbel-f8": _taming("taming-gumbel", 8, 8192, "2e5662443a6b4307b470/"),
+    "tatitok-bl-32-vq": _titok(8192, 32, "turkeyju/tokenizer_tatitok_bl32_vq"),
+    "tatitok-bl-64-vq": _titok(8192, 64, "turkeyju/tokenizer_tatitok_bl64_vq"),
+    "tatitok-bl-128-vq": _titok(8192, 128, "turkeyju/tokenizer_tatitok_bl128_vq"),
+    "titok-l-32": _titok(4096, 32, "yucornetto/tokenizer_titok_l32_imagenet"),
+    "titok-b-64": _titok(4096, 64, "yucornetto/tokenizer_titok_b64_imagenet"),
+    "titok-s-128": _titok(4096, 128, "yucornetto/tokenizer_titok_s128_imagenet"),
+    "titok-bl-64-vq8k": _titok(8192, 64, "yucornetto/tokenizer_titok_bl64_vq8k_imagenet"),
+    "titok-bl-128-vq8k": _titok(8192, 128, "yucornetto/tokenizer_titok_bl128_vq8k_imagenet"),
+    "titok-sl-256-vq8k": _titok(8192, 256, "yucornetto/tokenizer_titok_sl256_vq8k_imagenet"),
     "var-256": _var(256, (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)),
     "var-512": _var(512, (1, 2, 3, 4, 6, 9, 13, 18, 24, 32)),
 }

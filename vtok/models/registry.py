@@ -301,6 +301,10 @@ def _check_preset(name: str, tokenizer: Tokenizer) -> None:
             f"{name} should have {preset.codebook_size} codes at 1/{preset.downsample} of the "
             f"size, and {preset.hub_id} has {spec.codebook_size} at 1/{spec.downsample}"
         )
+    if spec.codes != preset.codes:
+        raise WeightsError(
+            f"{name} should give indices {preset.codes}, and {preset.hub_id} gives {spec.codes}"
+        )
 
 
 def _unfetched(hub_id: str, error: Exception) -> WeightsError:

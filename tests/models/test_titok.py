@@ -1,0 +1,244 @@
+"""TiTok against its authors' own code, both releases of it; and what its files may not say."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from parity import GOLDEN, MAX_DECODE_ERROR, MAX_LATENT_ERROR, errors, recorded, references
+from safetensors.torch import save_file
+from seeded import seeded_state
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vtok.errors import ShardError, UsageError, WeightsError
+from vtok.models import registry
+from vtok.models.registry import convert_tokenizer, load_tokenizer
+from vtok.models.titok import TitokTokenizer
+from vtok.records import Size
+
+LABELS = ["titok", "titok-vq8k"]  # with proxies and cosine; with pixels and distances
+STATES: dict[str, dict[str, Tensor]] = {}
+
+
+def model(label: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The configuration and the tensors, as their authors call them."""
+    stored = json.loads((GOLDEN / label / "model.json").read_text())
+    if label not in STATES:
+        STATES[label] = seeded_state(stored["tensors"], stored["seed"], stored["gains"])
+    return stored["config"], dict(STATES[label])
+
+
+def hub(folder: Path, label: str, **changes: object) -> Path:
+    """The hub's layout: safetensors and the whole training configuration as JSON."""
+    config, state = model(label)
+    config["model"]["vq_model"].update(changes)
+    save_file(state, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def titok(folder: Path, label: str) -> TitokTokenizer:
+    tokenizer = load_tokenizer(str(hub(folder, label)))
+    assert isinstance(tokenizer, TitokTokenizer)
+    return tokenizer
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_equals_the_authors_code(label: str, tmp_path: Path) -> None:
+    tokenizer = titok(tmp_path, label)
+    assert tokenizer.spec.family == "titok"
+    found = errors(tokenizer, references(label), "sq")
+    latents, wrong, decoded = recorded(label, "sq", found)
+    assert latents <= MAX_LATENT_ERROR
+    assert wrong == 0
+    assert decoded is not None
+    assert (decoded <= MAX_DECODE_ERROR).all(), decoded
+    first, second = references(label)["idx_sq"]
+    assert (first != second).mean() > 0.8, "the stored indices hardly depend on the image"
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_it_is_a_sequence_of_one_size(label: str, tmp_path: Path) -> None:
+    spec = (tokenizer := titok(tmp_path, label)).spec
+    length = references(label)["idx_sq"].shape[-1]
+    assert str(spec.codes) == f"(1, {length})"
+    assert spec.fixed_size == Size(height=64, width=64)
+    assert spec.image_size((1, length)) == spec.fixed_size
+    with pytest.raises(ShardError, match="cannot decode indices of shape"):
+        spec.image_size((1, length + 1))
+    with pytest.raises(UsageError, match="takes 64x64 alone, not 96x64"):
+        tokenizer.encode(torch.zeros(1, 3, 64, 96))
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_bare_checkpoint_is_searched_as_the_published_ones(label: str, tmp_path: Path) -> None:
+    torch.save(model(label)[1], tmp_path / "tokenizer.bin")
+    tokenizer = load_tokenizer(str(tmp_path / "tokenizer.bin"))
+    _, wrong, _, decoded = errors(tokenizer, references(label), "sq")
+    assert wrong == 0
+    assert decoded is not None
+    assert decoded.max() <= MAX_DECODE_ERROR
+
+
+def test_a_converted_one_keeps_its_search(tmp_path: Path) -> None:
+    """Which its tensors do not tell: this one has no decoder of pixels, and no cosine either."""
+    (tmp_path / "source").mkdir()
+    source = hub(tmp_path / "source", "titok", use_l2_norm=False)
+    convert_tokenizer(str(source), tmp_path / "converted")
+    again = load_tokenizer(str(tmp_path / "converted"))
+    assert isinstance(again, TitokTokenizer)
+    assert again.quantizer.metric == "l2"
+    assert again.spec.codes == load_tokenizer(str(source)).spec.codes
+
+
+def other_search(tokenizer: TitokTokenizer) -> None:
+    tokenizer.quantizer.metric = "l2" if tokenizer.quantizer.metric == "cosine" else "cosine"
+
+
+def other_memory_order(tokenizer: TitokTokenizer) -> None:
+    tokenizer.encoder.legacy = not tokenizer.encoder.legacy
+
+
+def other_heads(tokenizer: TitokTokenizer) -> None:
+    for block in tokenizer.encoder.blocks:
+        block.attention.num_heads, block.attention.head_dim = 4, 32
+
+
+def other_eps(tokenizer: TitokTokenizer) -> None:
+    for module in tokenizer.encoder.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.eps = 1e-4
+
+
+def signed_pixels(tokenizer: TitokTokenizer) -> None:
+    weight = tokenizer.encoder.patch_embed
+    forward = weight.forward
+    weight.forward = lambda pixels: forward(pixels * 2 - 1)  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize(
+    ("break_it", "moves_indices"),
+    [
+        (other_search, True),
+        (other_memory_order, True),
+        (other_heads, True),
+        (signed_pixels, True),
+        (other_eps, False),
+    ],
+)
+def test_what_is_subtly_wrong_is_seen(
+    label: str,
+    break_it: Callable[[TitokTokenizer], None],
+    moves_indices: bool,
+    tmp_path: Path,
+) -> None:
+    tokenizer = titok(tmp_path, label)
+    break_it(tokenizer)
+    latents, wrong, _, _ = errors(tokenizer, references(label), "sq")
+    assert (latents > MAX_LATENT_ERROR) == (break_it is not other_search)
+    assert wrong > 0 or not moves_indices
+
+
+def test_colours_before_places_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = titok(tmp_path, "titok-vq8k")
+    shuffle = functional.pixel_shuffle
+
+    def plain(cells: Tensor, side: int) -> Tensor:
+        batch, channels, rows, columns = cells.shape
+        back = cells.reshape(batch, 3, side**2, rows, columns).transpose(1, 2)
+        return shuffle(back.reshape(batch, channels, rows, columns), side)
+
+    monkeypatch.setattr(functional, "pixel_shuffle", plain)
+    decoded = errors(tokenizer, references("titok-vq8k"), "sq")[3]
+    assert decoded is not None
+    assert decoded.max() > 0.1
+
+
+def test_the_hardest_proxy_is_not_the_mixture(tmp_path: Path) -> None:
+    tokenizer = titok(tmp_path, "titok")
+    assert tokenizer.decoder is not None
+    grid = tokenizer.decoder.forward
+    tokenizer.decoder.forward = lambda codes: grid(codes) * 1e4  # type: ignore[method-assign]
+    decoded = errors(tokenizer, references("titok"), "sq")[3]
+    assert decoded is not None
+    assert decoded.max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("label", "extra", "drop", "why"),
+    [
+        ("titok", {}, ("pixel_",), "first of two training stages"),
+        ("titok-vq8k", {"decoder.text_guidance_proj.weight": (192, 8)}, (), "reads a caption"),
+        ("titok-vq8k", {}, ("decoder.",), "its weights have no decoder"),
+    ],
+)
+def test_one_that_cannot_decode_still_encodes(
+    label: str, extra: dict[str, tuple[int, ...]], drop: tuple[str, ...], why: str, tmp_path: Path
+) -> None:
+    config, state = model(label)
+    state = {name: tensor for name, tensor in state.items() if not name.startswith(drop or "-")}
+    state |= {name: torch.zeros(shape) for name, shape in extra.items()}
+    save_file(state, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    tokenizer = load_tokenizer(str(tmp_path))
+    assert not tokenizer.spec.can_decode
+    latents, wrong, _, decoded = errors(tokenizer, references(label), "sq")
+    assert (latents <= MAX_LATENT_ERROR, wrong, decoded) == (True, 0, None)
+    with pytest.raises(WeightsError, match=f"cannot decode: .*{why}"):
+        tokenizer.decode_indices(torch.from_numpy(references(label)["idx_sq"].astype(np.int64)))
+
+
+def test_a_continuous_one_is_refused(tmp_path: Path) -> None:
+    config, state = model("titok-vq8k")
+    del state["quantize.embedding.weight"]
+    config["model"]["vq_model"]["quantize_mode"] = "vae"
+    save_file(state, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match="a TiTok VAE: its tokens are vectors"):
+        load_tokenizer(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"use_l2_norm": "yes"}, "use_l2_norm cannot be 'yes'"),
+        ({"is_legacy": False}, "is_legacy cannot be False with these tensors"),
+        ({"num_latent_tokens": 64}, "num_latent_tokens cannot be 64: the tensors have 32"),
+        ({"codebook_size": 4096}, "codebook_size cannot be 4096: the tensors have 256"),
+        ({"vit_enc_model_size": "base"}, "the encoder of a base model is 768 wide, not 128"),
+    ],
+)
+def test_a_configuration_of_another_model_is_refused(
+    changes: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(WeightsError, match=message):
+        load_tokenizer(str(hub(tmp_path, "titok", **changes)))
+
+
+def test_a_file_without_its_last_layer_is_refused(tmp_path: Path) -> None:
+    config, state = model("titok")
+    state = {n: t for n, t in state.items() if not n.startswith("encoder.transformer.0.ln_2")}
+    save_file(state, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match=r"missing: encoder\.blocks\.0\.norm2"):
+        load_tokenizer(str(tmp_path))
+
+
+def test_a_preset_of_another_length_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two published ones have as many codes, and differ in the length of the sequence alone."""
+    config, state = model("titok")
+    state["quantize.embedding.weight"] = torch.randn(4096, 12)
+    config["model"]["vq_model"]["codebook_size"] = 4096
+    save_file(state, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(registry, "hf_hub_download", lambda _, file: str(tmp_path / file))
+    with pytest.raises(WeightsError, match=r"titok-b-64 should give indices \(1, 64\).*\(1, 32\)"):
+        load_tokenizer("titok-b-64")
+    assert load_tokenizer("titok-l-32").spec.family == "titok"
