@@ -1,7 +1,7 @@
 """`vtok decode-vq`."""
 
 from vtok.cli import options
-from vtok.cli.groups import DecodeFlags, ImageFlags, TalkFlags
+from vtok.cli.groups import DecodeFlags, ImagesFlags, TalkFlags
 from vtok.cli.talk import listening, say_decoded
 from vtok.pipelines.config import DecodeVqConfig
 
@@ -10,7 +10,7 @@ def decode_vq(
     shards: options.Shards,
     output: options.Output,
     decoding: DecodeFlags,
-    image: ImageFlags,
+    image: ImagesFlags,
     said: TalkFlags,
     family: options.Family = None,
 ) -> None:
@@ -23,6 +23,8 @@ def decode_vq(
       vtok decode-vq indices/ images/
       vtok decode-vq indices/ images/ --reference photos/
       vtok decode-vq indices/shard-000000.tar images/ --format jpg --limit 100
+      vtok decode-vq indices/ images/ --output-format webdataset --format webp
+      vtok decode-vq generated.npy images/ --model llamagen-vq16
     """
     from vtok.pipelines.decode_vq import decode_vq as run_decode_vq  # brings torch
 
@@ -39,6 +41,8 @@ def decode_vq(
         image=image.config(),
         reference=decoding.reference,
         family=family,
+        output_format=image.output_format.value,
+        shard_size=image.shard_size,
     )
     with listening(said) as progress:
         report = run_decode_vq(config, progress)

@@ -280,6 +280,14 @@ class ImageFlags:
 
 
 @dataclass(frozen=True, slots=True)
+class ImagesFlags(ImageFlags):
+    """How images are written, and what they are written to."""
+
+    output_format: options.ImagesAs = options.OutputFormat.FILES
+    shard_size: options.ShardSize = DEFAULT_SHARD_SIZE
+
+
+@dataclass(frozen=True, slots=True)
 class TalkFlags:
     """How much is said, and in which form."""
 

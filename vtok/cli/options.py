@@ -18,6 +18,13 @@ class Format(StrEnum):
     WEBP = "webp"
 
 
+class OutputFormat(StrEnum):
+    """What decoded images are written as."""
+
+    FILES = "files"
+    WEBDATASET = "webdataset"
+
+
 class ShardLayout(StrEnum):
     """Of the samples in a tar."""
 
@@ -102,7 +109,8 @@ Shards = Annotated[
     str,
     typer.Argument(
         metavar="SHARDS",
-        help="An output folder of encode-vq, one tar, or name-{000000..000099}.tar.",
+        help="An output folder of encode-vq, one tar, or name-{000000..000099}.tar; or an .npy of "
+        "the indices of one image or a batch, of any integer dtype, with --model.",
         show_default=False,
     ),
 ]
@@ -287,7 +295,7 @@ ShardsModel = Annotated[
         "--model",
         metavar="NAME",
         help="Where the model is, if not under the name that the shards give it. Its weights must "
-        "be the ones that the shards were made with. [default: the shards' own]",
+        "be the ones that the shards were made with. [default: the shards' own; an .npy needs one]",
     ),
 ]
 Device = Annotated[
@@ -454,6 +462,14 @@ MaxFailureRate = Annotated[
 # Images that are written.
 ImageFormat = Annotated[
     Format, typer.Option("--format", help="Of the images written; png keeps every pixel.")
+]
+ImagesAs = Annotated[
+    OutputFormat,
+    typer.Option(
+        "--output-format",
+        help="files: images named as their sources were. webdataset: shards of images, under the "
+        "indices' keys and with their captions.",
+    ),
 ]
 Quality = Annotated[
     int | None,

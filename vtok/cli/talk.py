@@ -107,7 +107,15 @@ def decode_lines(report: DecodeReport) -> Iterator[str]:
         yield "nothing was left to do"
     else:
         yield f"{report.num_decoded} images in {report.seconds:.1f} s: {rate:.1f} images/s"
-    yield f"output: {report.output} ({report.num_files} files)"
+    held = f"{report.num_files} files"
+    if report.num_shards is not None:
+        held = f"{report.num_files} images in {shards_in_words(report.num_shards)}"
+    yield f"output: {report.output} ({held})"
+
+
+def shards_in_words(number: int) -> str:
+    """Return `1 shard`, `2 shards`."""
+    return f"{number} shard{'s' if number != 1 else ''}"
 
 
 def comparison_lines(comparison: Comparison) -> Iterator[str]:
@@ -150,7 +158,7 @@ def report_lines(report: RunReport) -> Iterator[str]:
     holds = f"{manifest.num_views} views"
     if manifest.num_tokens:
         holds += f", {manifest.num_tokens} tokens"
-    shards = f"{len(manifest.shards)} shard{'s' if len(manifest.shards) != 1 else ''}"
+    shards = shards_in_words(len(manifest.shards))
     yield f"{holds} in {shards}, {bytes_in_words(manifest.num_bytes)}"
     rate = report.images_per_second
     if rate is None:

@@ -6,9 +6,8 @@ source; the part of it that the decoded image shows is what it is compared with.
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from PIL import Image
 from vtok.engine.decoding import DecodePool
 from vtok.engine.preparation import ImageTask, Preparation, Prepared
 from vtok.engine.quality import WINDOW_PX, psnr, ssim
-from vtok.io.sources import SourceItem, open_source
+from vtok.io.sources import SourceItem
 from vtok.pipelines.inputs import Inputs
 from vtok.pipelines.outcome import Comparison, ImageQuality
 from vtok.pipelines.survey import Decoded, Picture
@@ -34,33 +33,38 @@ _OTHER_SIZE = "original is of another size"
 
 
 def compare(
-    decoded: Sequence[Decoded], folder: Path, originals: Inputs, *, num_workers: int | None
+    decoded: Sequence[Decoded],
+    written: Mapping[Picture, SourceItem],
+    originals: Inputs,
+    *,
+    num_workers: int | None,
 ) -> Comparison:
-    """Return how alike the images in a folder and their originals are.
+    """Return how alike decoded images and their originals are.
 
     Args:
-        decoded: What lies in the folder, in order.
-        folder: The output of decoding.
-        originals: Where each source is looked for.
+        decoded: What was decoded, in order.
+        written: Where each picture is; those that are not there are left out.
+        originals: Where each source is looked for; a single one is that of a single image.
         num_workers: Processes that read images; None for one a core.
     """
     by_source = {item.source: item for item in originals.items}
+    only = originals.items[0] if len(originals.items) == len(decoded) == 1 else None
     reasons: Counter[str] = Counter()
     pairs: list[tuple[Decoded, SourceItem]] = []
     for each in decoded:
-        original = by_source.get(each.origin.source or "")
+        original = by_source.get(each.origin.source or "", only)
         if original is None:
             reasons[_NO_ORIGINAL] += 1
         elif each.plan is None and (len(each.pictures) != 1 or each.pictures[0].view is not None):
             reasons[_SINGLE_VIEWS] += 1
-        elif not all((folder / picture.file).exists() for picture in each.pictures):
+        elif not all(picture in written for picture in each.pictures):
             reasons[_NO_IMAGE] += 1
         else:
             pairs.append((each, original))
     images: list[ImageQuality] = []
     whole = Preparation(scheme=resolve("native", SchemeOptions(alignment_px=1)))
     with DecodePool(whole, num_workers=num_workers) as pool:
-        outcomes = pool.map(_tasks(pairs, folder))
+        outcomes = pool.map(_tasks(pairs, written))
         for each, original in pairs:
             first, *others = itertools.islice(outcomes, 1 + len(each.pictures))
             for picture, other in zip(each.pictures, others, strict=True):
@@ -76,12 +80,13 @@ def compare(
     return Comparison(images=tuple(images), not_compared=dict(reasons))
 
 
-def _tasks(pairs: Sequence[tuple[Decoded, SourceItem]], folder: Path) -> Iterator[ImageTask]:
+def _tasks(
+    pairs: Sequence[tuple[Decoded, SourceItem]], written: Mapping[Picture, SourceItem]
+) -> Iterator[ImageTask]:
     """Yield the original, then the decoded images, of every sample."""
     index = itertools.count()
     for each, original in pairs:
-        files = [str(folder / picture.file) for picture in each.pictures]
-        for item in (original, *(next(open_source(file).list()) for file in files)):
+        for item in (original, *(written[picture] for picture in each.pictures)):
             yield ImageTask(index=next(index), key=each.origin.key, item=item)
 
 

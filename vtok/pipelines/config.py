@@ -18,6 +18,7 @@ StoredLayout = Literal["sample", "block"]
 OnError = Literal["skip", "fail"]
 Decoding = Literal["exact", "scaled"]
 ImageFormatName = Literal["png", "jpg", "webp"]
+OutputFormatName = Literal["files", "webdataset"]
 OutputName = Literal["patches", "projected", "pooled", "cls"]
 StoredDtypeName = Literal["fp16", "bf16", "fp32"]
 
@@ -255,7 +256,8 @@ class DecodeVqConfig:
     """`vtok decode-vq`.
 
     Attributes:
-        shards: An output folder, a tar or a range of tars.
+        shards: An output folder, a tar or a range of tars; or an `.npy` of one image's indices or a
+            batch of them, which needs `model`.
         output: The folder to write images in.
         limit: Only the first so many samples; None for all.
         workers: Threads that write images and processes that read originals; None for one a core.
@@ -267,6 +269,8 @@ class DecodeVqConfig:
         image: How images are written.
         reference: The original images, to compare with; None to compare with nothing.
         family: What the model is; None for what the shards say.
+        output_format: `files`, named as their sources were, or `webdataset`: shards of images.
+        shard_size: Samples in a shard of these; the last one has what is left.
     """
 
     shards: str
@@ -281,12 +285,15 @@ class DecodeVqConfig:
     image: ImageConfig = field(default_factory=ImageConfig)
     reference: str | None = None
     family: str | None = None
+    output_format: OutputFormatName = "files"
+    shard_size: int = DEFAULT_SHARD_SIZE
 
     def __post_init__(self) -> None:
         """Refuse what no run can do."""
         _at_least("--limit", self.limit, 1)
         _at_least("--workers", self.workers, 0)
         _at_least("--batch-size", self.batch_size, 1)
+        _at_least("--shard-size", self.shard_size, 1)
 
 
 def _at_least(flag: str, value: int | None, least: int) -> None:

@@ -162,7 +162,7 @@ def _with_samples(facts: ShardsFacts, shards: list[Shard]) -> ShardsFacts:
         return facts
     header = filled[0].header
     samples = list(itertools.islice(filled[0], NUM_SAMPLES_LOOKED_AT))
-    survey = FieldSurvey(header.feature_dtype)
+    survey = FieldSurvey(header.feature_dtype, header.kind)
     for sample in samples:
         survey.add(sample)
     return replace(
@@ -191,7 +191,7 @@ def _read_tars(path: str) -> ShardsFacts:
     """Return what reading every sample of some tars tells."""
     shards = open_shards(path)
     header = shards.header
-    survey, first, damaged = FieldSurvey(header.feature_dtype), None, ""
+    survey, first, damaged = FieldSurvey(header.feature_dtype, header.kind), None, ""
     counter = None
     if header.kind == "indices" and header.codebook_size <= MAX_COUNTED_CODES:
         counter = CodebookCounter(header.codebook_size)

@@ -157,11 +157,12 @@ class DecodeReport:
         output: The folder.
         planned: Samples in the shards.
         written: Samples whose images are there now, whoever wrote them.
-        num_files: Image files; more than samples where views are written one by one.
+        num_files: Images; more than samples where views are written one by one.
         num_decoded: Samples that this call decoded.
         seconds: The time that decoding took, the model's loading included.
         failures: What could not be decoded.
         comparison: With the originals, where these were given.
+        num_shards: Shards that the images lie in; None where each is a file.
     """
 
     output: Path
@@ -172,6 +173,7 @@ class DecodeReport:
     seconds: float
     failures: tuple[Failure, ...]
     comparison: Comparison | None = None
+    num_shards: int | None = None
 
     @property
     def images_per_second(self) -> float | None:
@@ -191,6 +193,7 @@ class DecodeReport:
             "failures_by_reason": dict(Counter(each.reason for each in self.failures)),
             "failures": [failure.to_json() for failure in self.failures],
             "files": self.num_files,
+            "shards": self.num_shards,
             "images": self.num_decoded,
             "seconds": round(self.seconds, 3),
             "images_per_second": None if rate is None else round(rate, 2),

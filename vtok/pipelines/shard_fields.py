@@ -8,7 +8,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from vtok.shards.fields import FEATURES_PART, INDICES_PART, META_FIELD
+from vtok.shards.fields import FEATURES_PART, INDICES_PART, META_FIELD, WHOLE
+from vtok.shards.header import Kind
 from vtok.shards.samples import Sample
 
 _NUMBERED = re.compile(r"(tile|crop)-[0-9]+")
@@ -45,10 +46,12 @@ class FieldSurvey:
 
     Args:
         feature_dtype: What the shard says that features are stored in: bfloat16 is read as float32.
+        kind: What the shard holds.
     """
 
-    def __init__(self, feature_dtype: str | None = None) -> None:
+    def __init__(self, feature_dtype: str | None = None, kind: Kind = "tiles") -> None:
         self._feature_dtype = feature_dtype
+        self._is_bare = kind == "images"
         self.num_samples = 0
         self.num_views = 0
         self.num_tokens = 0
@@ -68,9 +71,9 @@ class FieldSurvey:
             self.num_tokens += features.size // features.shape[-1] if features.ndim else 1
             dtype = self._feature_dtype or features.dtype.name
             seen.add(self._add_array(view, FEATURES_PART, dtype, features.shape))
-        seen.update(
-            (_pattern(view, image.format), "image") for view, image in sample.images.items()
-        )
+        for view, image in sample.images.items():
+            is_bare = self._is_bare and view == WHOLE
+            seen.add((image.format if is_bare else _pattern(view, image.format), "image"))
         seen.update((name, "bytes") for name in sample.sidecars)
         if sample.meta:
             seen.add((META_FIELD, "JSON"))

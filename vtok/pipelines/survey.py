@@ -1,23 +1,23 @@
 """What shards of indices will decode to: read once before anything is written.
 
 In: shards. Out: for every sample what it becomes and what that is called, and a digest of all of
-it. A damaged shard is found here, before the first image. Knows nothing of models.
+it. A damaged shard is found here, before the first image, and so are shards of a model that has no
+decoder. Loads no model.
 """
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from vtok.errors import InputError, ShardError
+from vtok.errors import InputError, ShardError, WeightsError
 from vtok.io.places import sha256_of
 from vtok.pipelines.names import Origin, output_stems
 from vtok.pipelines.restore import can_stitch, plan_of, shown_region, shows_crops
 from vtok.records import Size
 from vtok.resolution import Box, Plan
-from vtok.shards.header import ShardHeader
-from vtok.shards.reader import Shard
+from vtok.shards.header import ModelRecord
 from vtok.shards.samples import Sample
 from vtok.shards.shardset import ShardSet
 
@@ -59,13 +59,13 @@ class Survey:
     """Everything that is to be decoded.
 
     Attributes:
-        header: What the first shard says of itself; the others are of the same model.
-        shards: Each with what its samples become, in order.
+        model: What made the indices.
+        shards: Each with what its samples become, in order; it may have more samples than those.
         sha256: Digest of the shards' samples.
     """
 
-    header: ShardHeader
-    shards: tuple[tuple[Shard, tuple[Decoded, ...]], ...]
+    model: ModelRecord
+    shards: tuple[tuple[Iterable[Sample], tuple[Decoded, ...]], ...]
     sha256: str
 
     @property
@@ -100,12 +100,14 @@ def survey(shards: ShardSet, limit: int | None, ending: str) -> Survey:
     Raises:
         ShardError: a shard is damaged, changed since its commit, or holds something else.
         InputError: there is nothing in them.
+        WeightsError: nothing decodes them.
     """
     header = shards.header
-    if header.kind != "indices":
+    if header.kind != "indices" or header.model is None:
         raise ShardError(f"{shards.shards[0].path} holds {header.kind}, not indices to decode")
+    require_decoder(header.model)
     digest = hashlib.sha256()
-    seen: list[tuple[Shard, list[_Seen]]] = []
+    seen: list[tuple[Iterable[Sample], list[_Seen]]] = []
     left = limit
     for shard in shards.shards:
         if (shard.header.kind, shard.header.model) != (header.kind, header.model):
@@ -120,13 +122,46 @@ def survey(shards: ShardSet, limit: int | None, ending: str) -> Survey:
             break
     if not any(samples for _, samples in seen):
         raise InputError(f"there are no samples in {shards.shards[0].path.parent}")
-    found = Survey(header=header, shards=_named(seen, ending), sha256=digest.hexdigest())
+    found = Survey(model=header.model, shards=_named(seen, ending), sha256=digest.hexdigest())
     files = [str(picture.file) for each in found.decoded for picture in each.pictures]
     if len(set(files)) != len(files):
         raise ShardError(
             f"{shards.shards[0].path.parent}: two views would get the same file's name"
         )
     return found
+
+
+def survey_samples(
+    samples: Sequence[Sample], model: ModelRecord, sha256: str, ending: str
+) -> Survey:
+    """Return the same of samples that lie in memory.
+
+    Args:
+        samples: At least one.
+        model: What made their indices.
+        sha256: Digest of the file that they are from.
+        ending: Of the image files.
+
+    Raises:
+        WeightsError: nothing decodes them.
+    """
+    require_decoder(model)
+    seen = [(samples, [_see(sample) for sample in samples])]
+    return Survey(model=model, shards=_named(seen, ending), sha256=sha256)
+
+
+def require_decoder(model: ModelRecord) -> None:
+    """Refuse a model that gives indices and takes none.
+
+    Raises:
+        WeightsError: it has no decoder.
+    """
+    if model.spec.get("can_decode") is False:
+        raise WeightsError(
+            f"{model.name} ({model.family}) cannot decode: its weights have no decoder (its "
+            "authors' own checkpoint may have one; indices are decoded by the weights that made "
+            "them alone)"
+        )
 
 
 def ordered_views(sample: Sample, plan: Plan | None) -> tuple[str, ...]:
@@ -160,8 +195,8 @@ def _see(sample: Sample) -> _Seen:
 
 
 def _named(
-    seen: list[tuple[Shard, list[_Seen]]], ending: str
-) -> tuple[tuple[Shard, tuple[Decoded, ...]], ...]:
+    seen: Sequence[tuple[Iterable[Sample], list[_Seen]]], ending: str
+) -> tuple[tuple[Iterable[Sample], tuple[Decoded, ...]], ...]:
     origins = [each.origin for _, samples in seen for each in samples]
     stems = iter(output_stems(origins))
     return tuple(

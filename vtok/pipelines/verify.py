@@ -191,7 +191,7 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> VerifyRepo
         plan = read_plan(place) if is_folder(place) else None
         if plan is None:
             return _verify_tars(config, progress)
-        if plan.num_shards and plan.command == "decode-vq":
+        if plan.command == "decode-vq" and "output_format" not in plan.configuration:
             raise InputError(f"{config.path} holds decoded images, not shards: nothing to verify")
         return _verify_folder(place, plan, config, progress)
     except OSError as error:
@@ -311,7 +311,8 @@ def _wrong_lists(folder: Place, plan: RunPlan, commits: dict[int, CommitRecord])
             wrong.append(DUPLICATES_NAME)
         if recorded_twins(folder, plan) is None:
             wrong.append(IDENTICAL_NAME)
-    if recorded_digest(folder) != plan.inputs_sha256:
+    # Decoded images are of shards, which no list beside them names.
+    if plan.command != "decode-vq" and recorded_digest(folder) != plan.inputs_sha256:
         wrong.append(INPUTS_NAME)
     return tuple(wrong)
 

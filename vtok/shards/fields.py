@@ -3,7 +3,8 @@
 In: a view's array, checked here on its way out. Out: the bytes of one tar member, and the array
 again, checked on its way in: indices within their codebook and in the smallest dtype that holds
 it, features finite. A field is called `<view>.indices.npy`, `<view>.features.npy` or
-`<view>.jpg|png|webp`; the metadata is `json`; whatever else a sample carries is a sidecar (`txt`).
+`<view>.jpg|png|webp`, or in a shard of images that of a whole one `jpg|png|webp`; the metadata is
+`json`; whatever else a sample carries is a sidecar (`txt`).
 Knows nothing of tars, keys or models.
 
 Features are stored as float16, bfloat16 or float32, whatever they were computed in; what the dtype
@@ -28,6 +29,8 @@ META_FIELD = "json"
 INDICES_PART = "indices.npy"
 FEATURES_PART = "features.npy"
 IMAGE_FORMATS = ("jpg", "png", "webp")
+WHOLE = "whole"
+"""The view of an image that is not cut."""
 MAX_JSON_BYTES = 64 << 20
 MAX_CODEBOOK_SIZE = 1 << 32
 
@@ -60,6 +63,15 @@ def view_field(view: str, part: str) -> str:
     if "." in view:
         raise ShardError(f"view {view!r} cannot be stored: its name has a dot")
     return check_field(f"{view}.{part}")
+
+
+def image_field(view: str, image_format: str) -> str:
+    """Return the field's name of a picture in a shard of images: `png` of a whole one.
+
+    Raises:
+        ShardError: as `view_field` does.
+    """
+    return image_format if view == WHOLE else view_field(view, image_format)
 
 
 def split_field(field: str) -> tuple[str, str] | None:

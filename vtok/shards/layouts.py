@@ -23,6 +23,7 @@ from vtok.shards.fields import (
     INDICES_PART,
     META_FIELD,
     encode_json,
+    image_field,
     narrow_features,
     narrow_indices,
     split_field,
@@ -90,8 +91,9 @@ class SampleLayout:
         fields = [
             (name, encode_npy(array)) for name, array in narrow_arrays(sample, self._header).items()
         ]
+        image_name = image_field if self._header.kind == "images" else view_field
         for view, image in sample.images.items():
-            fields.append((view_field(view, image.format), image.data))
+            fields.append((image_name(view, image.format), image.data))
         for name, data in sample.sidecars.items():
             fields.append((check_sidecar(name), data))
         if sample.meta:

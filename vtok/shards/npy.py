@@ -64,7 +64,11 @@ def npy_header(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> bytes:
 
 
 def decode_npy(
-    data: bytes, *, dtypes: tuple[str, ...] = STORED_DTYPES, where: str = "array"
+    data: bytes,
+    *,
+    dtypes: tuple[str, ...] = STORED_DTYPES,
+    where: str = "array",
+    any_order: bool = False,
 ) -> npt.NDArray[np.generic]:
     """Return the array, writable and owned by the caller, of `.npy` bytes.
 
@@ -72,10 +76,12 @@ def decode_npy(
         data: All the bytes of the file.
         dtypes: Names of the dtypes to accept.
         where: What to call the bytes in an error.
+        any_order: Whether to take Fortran order, as numpy writes what has been transposed.
 
     Raises:
         ShardError: not version 1.0, a dtype outside the list (objects and pickles among them),
-            Fortran order, or a shape that does not account for the bytes that are there.
+            Fortran order unless it is taken, or a shape that does not account for the bytes that
+            are there.
     """
     length = int.from_bytes(data[8:10], "little")
     start = len(_MAGIC) + 2 + length
@@ -88,11 +94,13 @@ def decode_npy(
     dtype = np.dtype(match[1].decode())
     if dtype.name not in dtypes:
         raise ShardError(f"{where}: dtype {dtype.name} is not one of {', '.join(dtypes)}")
-    if match[2] == b"True":
+    is_fortran = match[2] == b"True"
+    if is_fortran and not any_order:
         raise ShardError(f"{where}: the array is in Fortran order")
     shape = tuple(int(size) for size in (match[3] or b"").rstrip(b",").split(b", ") if size)
     _check_shape(shape, dtype.itemsize, len(data) - start, where)
-    return np.frombuffer(data, dtype, offset=start).reshape(shape).copy()
+    flat = np.frombuffer(data, dtype, offset=start)
+    return flat.reshape(shape, order="F" if is_fortran else "C").copy()
 
 
 def _check_shape(shape: tuple[int, ...], itemsize: int, num_bytes: int, where: str) -> None:

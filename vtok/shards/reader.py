@@ -19,8 +19,10 @@ from vtok.io.tar import Member, iter_members, read_member
 from vtok.shards.commit import CommitRecord
 from vtok.shards.fields import (
     FEATURES_PART,
+    IMAGE_FORMATS,
     INDICES_PART,
     META_FIELD,
+    WHOLE,
     decode_features,
     decode_indices,
     decode_json,
@@ -204,6 +206,8 @@ def _read_sample(key: str, fields: Fields, header: ShardHeader) -> Sample:
             sample.meta.update(_checked_meta(decode_json(data, where=where), key, where))
             continue
         part = split_field(field)
+        if header.kind == "images" and field in IMAGE_FORMATS:
+            part = (WHOLE, field)
         if part is None:
             sample.sidecars[field] = data
         elif part[1] == INDICES_PART:
