@@ -117,6 +117,8 @@ STORED: dict[str, tuple[str, Callable[[Path], Path]]] = {  # label → reference
     "taming-gumbel": ("taming-gumbel", trainer),
     "ibq": ("ibq", trainer),
     "maskgit": ("maskgit", hub),
+    "movq": ("movq", hub),
+    "muse-vqgan": ("muse-vqgan", hub),
     "paella": ("paella", hub),
     "paella (original)": ("paella", original_paella),
     "show-o": ("show-o", hub),

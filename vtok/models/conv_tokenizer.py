@@ -82,7 +82,7 @@ class ConvTokenizer(Tokenizer):
         self.encoder = Analysis(shape.encoder, shape.latent_channels, style)
         self.decoder: Synthesis | None = None
         if shape.decoder is not None:
-            self.decoder = Synthesis(shape.decoder, shape.latent_channels, style)
+            self.decoder = Synthesis(shape.decoder, shape.latent_channels, style, shape.code_dim)
         self.quant_conv: nn.Conv2d | None = None
         self.post_quant_conv: nn.Conv2d | None = None
         if shape.quant_conv:
@@ -148,9 +148,8 @@ class ConvTokenizer(Tokenizer):
                 f"{self.spec.name} cannot decode: its weights have no decoder (transformers keeps "
                 "only the encoder of some families; the authors' own checkpoint has both)"
             )
-        if self.post_quant_conv is not None:
-            codes = self.post_quant_conv(codes)
-        pixels: Tensor = self.decoder(codes)
+        latents = codes if self.post_quant_conv is None else self.post_quant_conv(codes)
+        pixels: Tensor = self.decoder(latents, codes)
         return pixels.clamp(-1, 1) if self.clamped else pixels
 
 

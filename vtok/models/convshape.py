@@ -141,8 +141,8 @@ def shape_from_config(
     attention = _attention_levels(config, fields.attention, len(multipliers))
     middle: list[MidLayer] = ["block"] * num_blocks
     if mid == "attention":
-        has_attention = config.get("attn_type", "vanilla") != "none"
-        middle = ["block", "attention", "block"] if has_attention else ["block", "block"]
+        is_without = config.get("attn_type") == "none" or config.get("no_attn_mid_block")
+        middle = ["block", "block"] if is_without else ["block", "attention", "block"]
 
     def stack(more_blocks: int) -> Stack:
         levels = tuple(

@@ -31,6 +31,14 @@ _HF = ConfigFields(
 )
 
 
+_MUSE = ConfigFields(
+    channels="hidden_channels",
+    multipliers="channel_mult",
+    codebook_size="num_embeddings",
+    code_dim="quantized_embed_dim",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvFamily:
     """A family of convolutional tokenizers.
@@ -120,19 +128,28 @@ CONV_FAMILIES: dict[str, ConvFamily] = {
             quantizer="l2",
             style=convnet.MASKGIT,
             pixels=UNIT,
-            fields=(
-                ConfigFields(
-                    channels="hidden_channels",
-                    multipliers="channel_mult",
-                    codebook_size="num_embeddings",
-                    code_dim="quantized_embed_dim",
-                    attention=None,  # its attention resolutions are read and never used
-                ),
-            ),
+            fields=(replace(_MUSE, attention=None),),  # its code reads, and never uses them
             mid="blocks",
             more_decoder_blocks=0,
             quant_conv=False,
         ),
+        ConvFamily(
+            name="muse-vqgan",
+            keys=keymaps.TAMING,
+            quantizer="l2",
+            style=convnet.MUSE,
+            pixels=UNIT,
+            fields=(_MUSE,),
+        ),
+        ConvFamily(
+            name="movq",
+            keys=keymaps.MOVQ,
+            quantizer="l2",
+            style=convnet.MUSE_MOVQ,
+            pixels=UNIT,
+            fields=(_MUSE,),
+        ),
+        ConvFamily(name="kandinsky-movq", keys=keymaps.MOVQ, quantizer="l2", style=convnet.MOVQ),
         ConvFamily(
             name="open-magvit2",
             keys=keymaps.MAGVIT2,
@@ -203,6 +220,8 @@ _CLASSES = {
     "janus": "janus",
     "MaskGitVQGAN": "maskgit",
     "MAGVITv2": "show-o",
+    "MOVQ": "movq",
+    "VQGANModel": "muse-vqgan",
     "PaellaVQModel": "paella",
     "emu3_vqgan": "emu3",
     "flava_image_codebook": "dalle",
@@ -213,6 +232,7 @@ _MARKS = (  # parts of names that one family alone has
     ("encoder.conv_blocks.", "llamagen"),
     ("quantize.proj.weight", "taming-gumbel"),
     ("decoder.adaptive.", "open-magvit2"),
+    ("decoder.norm_out.conv_y.", "kandinsky-movq"),
     ("vquantizer.", "paella"),
     ("encoder.quant_conv.", "show-o"),
     (".upsample_conv.", "maskgit"),

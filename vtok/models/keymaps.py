@@ -13,6 +13,7 @@ from torch import Tensor
 from vtok.errors import WeightsError
 
 _LEVEL = re.compile(r"decoder\.up\.(\d+)\.")
+_ATTENTION = re.compile(r"\.(?:q|k|v|proj_out)\.weight$")
 _MIDDLE = re.compile(r"((?:encoder|decoder)\.mid\.)(\d+)(\..*)")
 
 
@@ -25,12 +26,14 @@ class KeyMap:
         drops: Tensors that say nothing about the model.
         decoder_from_lowest: Whether the decoder's levels are counted from the lowest resolution.
         packed_attention: Whether queries, keys and values are made by one convolution.
+        linear_attention: Whether they may be made by matrices, instead of 1x1 convolutions.
     """
 
     renames: tuple[tuple[str, str], ...]
     drops: str | None = None
     decoder_from_lowest: bool = False
     packed_attention: bool = False
+    linear_attention: bool = False
 
     def renamed(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the tensors under this package's names.
@@ -50,6 +53,8 @@ class KeyMap:
             found[ours] = tensor
         if self.packed_attention:
             found = _unpacked(found)
+        if self.linear_attention:
+            found = {n: t[:, :, None, None] if _is_linear(n, t) else t for n, t in found.items()}
         found = _without_gaps(found)
         return _reversed_levels(found) if self.decoder_from_lowest else found
 
@@ -72,6 +77,16 @@ GUMBEL = KeyMap(
         (r"^quantize\.embed\.weight$", "quantizer.codebook"),
         (r"^quantize\.proj\.", "quantizer.proj."),
     )
+)
+MOVQ = KeyMap(
+    renames=(
+        *_TAMING_RENAMES,
+        _CODEBOOK,
+        (r"\.norm_layer\.", ".norm."),
+        (r"\.conv_y\.", ".scale."),
+        (r"\.conv_b\.", ".shift."),
+    ),
+    linear_attention=True,
 )
 JANUS = KeyMap(renames=(*_TAMING_RENAMES, _CODEBOOK), decoder_from_lowest=True)
 LLAMAGEN = KeyMap(
@@ -124,6 +139,10 @@ def _unpacked(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for part, piece in zip("qkv", tensor.chunk(3), strict=True):
             found[name.replace(".qkv.", f".{part}.")] = piece
     return found
+
+
+def _is_linear(name: str, tensor: Tensor) -> bool:
+    return tensor.ndim == 2 and _ATTENTION.search(name) is not None
 
 
 def _without_gaps(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -95,8 +95,16 @@ def _var(side_px: int, sides: tuple[int, ...]) -> Preset:
     )
 
 
-def _paella(downsample: int, hub_id: str) -> Preset:
-    return Preset("paella", downsample, 8192, "not stated", hub_id, _HUB_FORM, pixels="[0, 1]")
+def _muse(family: str, downsample: int, codebook_size: int, repository: str) -> Preset:
+    return Preset(
+        family,
+        downsample,
+        codebook_size,
+        "not stated",
+        f"openMUSE/{repository}",
+        _HUB_FORM,
+        pixels="[0, 1]",
+    )
 
 
 def _titok(codebook_size: int, length: int, hub_id: str) -> Preset:
@@ -156,6 +164,14 @@ PRESETS: dict[str, Preset] = {
     "ibq-16384-pretrain": _ibq(16384, "16384-Pretrain", "IBQ_pretrain_16384.ckpt"),
     "ibq-262144": _ibq(262144, "262144", "imagenet256_262144.ckpt"),
     "ibq-262144-pretrain": _ibq(262144, "262144-Pretrain", "IBQ_pretrain_262144.ckpt"),
+    "kandinsky-movq-f8": Preset(
+        "kandinsky-movq",
+        8,
+        16384,
+        "Apache-2.0",
+        "ai-forever/Kandinsky_2.1",
+        ("movq_final.ckpt",),
+    ),
     "ldm-vq-f4": _ldm(4, 8192, "vq-f4.zip"),
     "ldm-vq-f8": _ldm(8, 16384, "vq-f8.zip"),
     "ldm-vq-f8-256": _ldm(8, 256, "vq-f8-n256.zip"),
@@ -172,14 +188,16 @@ PRESETS: dict[str, Preset] = {
         _HUB_FORM,
         pixels="[0, 1]",
     ),
+    "muse-movq-f8": _muse("movq", 8, 16384, "movq-lion-high-res-f8-16384"),
+    "muse-vqgan-f16": _muse("muse-vqgan", 16, 8192, "vqgan-f16-8192-laion"),
     "open-magvit2-128": _magvit2(8, 262144, "128-resolution", "imagenet_128_L.ckpt"),
     "open-magvit2-256": _magvit2(16, 262144, "256-resolution", "imagenet_256_L.ckpt"),
     "open-magvit2-16384-pretrain": _magvit2(16, 16384, "16384-Pretrain", "pretrain256_16384.ckpt"),
     "open-magvit2-262144-pretrain": _magvit2(
         16, 262144, "262144-Pretrain", "pretrain256_262144.ckpt"
     ),
-    "paella-f4": _paella(4, "openMUSE/paellavq-f4-8192-laion"),
-    "paella-f8": _paella(8, "openMUSE/paellavq-f8-8192-laion"),
+    "paella-f4": _muse("paella", 4, 8192, "paellavq-f4-8192-laion"),
+    "paella-f8": _muse("paella", 8, 8192, "paellavq-f8-8192-laion"),
     "paella-wuerstchen": Preset(
         "paella",
         4,
