@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vtok.models.base import Tokenizer
 from vtok.models.dalle import DalleShape, DalleTokenizer
+from vtok.models.paella import PaellaShape, PaellaTokenizer
 from vtok.models.registry import load_tokenizer
 from vtok.models.vtok_base import VtokBaseConfig, VtokBaseTokenizer
 
@@ -40,6 +41,13 @@ def dalle() -> Tokenizer:
     )
 
 
+def paella(levels: int) -> Tokenizer:
+    shape = PaellaShape(
+        fold_px=2, width=16, num_levels=levels, num_bottleneck=2, codebook_size=16, code_dim=4
+    )
+    return _random(PaellaTokenizer(shape, name="p"))
+
+
 def _reached(result: Tensor, place: Tensor) -> tuple[int, int]:
     """Return how far before and behind the centre a gradient is not zero, along the width."""
     (gradient,) = torch.autograd.grad(result, place)
@@ -49,8 +57,15 @@ def _reached(result: Tensor, place: Tensor) -> tuple[int, int]:
 
 @pytest.mark.parametrize(
     ("tokenizer", "encoder_cells", "decoder_cells"),
-    [(vtok_base("cc", "ccc"), 4, 7), (vtok_base("c", "c"), 2, 3), (dalle(), 6, 6)],
-    ids=["vtok-base", "vtok-base-small", "dalle"],
+    [
+        (vtok_base("cc", "ccc"), 4, 7),
+        (vtok_base("c", "c"), 2, 3),
+        (dalle(), 6, 6),
+        (paella(1), 1, 2),
+        (paella(2), 2, 3),
+        (paella(3), 3, 4),
+    ],
+    ids=["vtok-base", "vtok-base-small", "dalle", "paella-f2", "paella-f4", "paella-f8"],
 )
 def test_the_reach_is_what_gradients_find(
     tokenizer: Tokenizer, encoder_cells: int, decoder_cells: int

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from vtok.errors import WeightsError
 from vtok.models.base import PixelRange, Tokenizer, TokenizerSpec
+from vtok.models.reach import Reach
 from vtok.nn.quantizer import VectorQuantizer
 
 FAMILY = "paella"
@@ -124,6 +125,7 @@ class PaellaTokenizer(Tokenizer):
             pixels=_PIXELS,
             alignment_px=shape.downsample,
         )
+        self.reach = _reach(shape)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Return latents (B, D, h, w) of pixels (B, 3, H, W) in [0, 1]."""
@@ -186,6 +188,21 @@ def paella_shape(state: Mapping[str, Tensor]) -> PaellaShape:
         num_bottleneck=num_bottleneck,
         codebook_size=codes.shape[0],
         code_dim=codes.shape[1],
+    )
+
+
+def _reach(shape: PaellaShape) -> Reach:
+    """Return how far the networks see: a block one of its own cells, no norm any further.
+
+    Counted from the lowest resolution up for the encoder, whose halvings read a cell more than the
+    four under them, and from the highest down for the decoder, whose doublings read one as well.
+    """
+    up, down = 1, 0
+    for _ in range(shape.num_levels - 1):
+        up = 2 * up + 2
+        down = (down + 1) // 2 + 1
+    return Reach(
+        encoder_cells=-(-up >> (shape.num_levels - 1)), decoder_cells=down + shape.num_bottleneck
     )
 
 
