@@ -213,14 +213,19 @@ class Synthesis(nn.Module):
         stack: Levels and layers, from the full resolution down.
         latent_channels: Of the input.
         style: What the family does differently.
-        code_channels: Of the codes (D).
+        code_channels: Of the codes (D); None where the latents are the codes.
     """
 
     def __init__(
-        self, stack: Stack, latent_channels: int, style: ConvStyle, code_channels: int
+        self,
+        stack: Stack,
+        latent_channels: int,
+        style: ConvStyle,
+        code_channels: int | None = None,
     ) -> None:
         super().__init__()
         channels = stack.levels[-1].channels
+        code_channels = code_channels or latent_channels
         for_norms = code_channels if style.spatial else None
         self.conv_in = nn.Conv2d(latent_channels, channels, 3, padding=1)
         self.mid = _middle(stack, channels, style, for_norms)
@@ -239,13 +244,15 @@ class Synthesis(nn.Module):
         self.norm_out = _norm(channels, for_norms)
         self.conv_out = nn.Conv2d(channels, 3, 3, padding=1)
 
-    def forward(self, latents: Tensor, codes: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, codes: Tensor | None = None) -> Tensor:
         """Return pixels (B, 3, H, W), unclamped.
 
         Args:
             latents: (B, C, h, w), what a convolution makes of the codes, or the codes themselves.
-            codes: (B, D, h, w), for the norms of those families whose norms read them.
+            codes: (B, D, h, w), for the norms of those families whose norms read them; None where
+                the latents are the codes.
         """
+        codes = latents if codes is None else codes
         x: Tensor = self.conv_in(latents)
         for layer in self.mid:
             x = layer(x, codes)
