@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from parity import GOLDEN
+from programs import levels_of, save_program
 from safetensors.torch import load_file, save_file
 from seeded import seeded_state
 
@@ -102,6 +103,39 @@ def original_paella(folder: Path) -> Path:
     return folder / "vqgan_f4_v1_500k.pt"
 
 
+def cosmos_state(family: str) -> dict[str, torch.Tensor]:
+    """Under its authors' names; the last layer smaller, as one whose pixels stay in range."""
+    _, state = _seeded(family)
+    for name in ("decoder.conv_out.weight", "decoder.conv_out.bias"):
+        state[name] = state[name] / 16
+    return state
+
+
+def cosmos(folder: Path) -> Path:
+    """NVIDIA's layout: two programs, their tables among the weights, and both in a third."""
+    levels = (8, 8, 8, 5, 5, 5)
+    tap = torch.full((2,), 0.5**0.5)
+    tables = {"patcher.wavelets": tap, "patcher._arange": torch.arange(2)}
+    parts: dict[str, dict[str, torch.Tensor]] = {"encoder": {}, "decoder": {}}
+    for name, tensor in cosmos_state(folder.name).items():
+        side = "decoder" if name.startswith(("decoder.", "post_quant_conv.")) else "encoder"
+        parts[side][name] = tensor
+    parts["encoder"] |= {f"encoder.{name}": tensor for name, tensor in tables.items()}
+    parts["encoder"] |= levels_of(levels, "quantizer")
+    parts["decoder"] |= {f"decoder.un{name}": tensor for name, tensor in tables.items()}
+    whole = parts["encoder"] | parts["decoder"]
+    parts["decoder"] |= levels_of(levels, "inv_quant.quantizer")
+    for stem, tensors in (*parts.items(), ("autoencoder", whole)):
+        save_program(tensors, folder / f"{stem}.jit")
+    return folder
+
+
+def cosmos_plain(folder: Path) -> Path:
+    """A state dict by itself, in which tables are not stored: the published ones hold."""
+    torch.save(cosmos_state(folder.name), folder / "model.pt")
+    return folder
+
+
 STORED: dict[str, tuple[str, Callable[[Path], Path]]] = {  # label → references, writer
     "chameleon": ("chameleon", chameleon),
     "chameleon (HF)": ("chameleon", chameleon_hf),
@@ -111,6 +145,8 @@ STORED: dict[str, tuple[str, Callable[[Path], Path]]] = {  # label → reference
     "ldm vq-f4": ("ldm-f4", trainer),
     "ldm vq-f8": ("ldm-f8", trainer),
     "ldm vq-f16": ("ldm-f16", trainer),
+    "cosmos DI8x8": ("cosmos-di8", cosmos),
+    "cosmos DI16x16": ("cosmos-di16", cosmos_plain),
     "dalle": ("dalle", dalle),
     "dalle (HF)": ("dalle", dalle_hf),
     "taming": ("taming", trainer),

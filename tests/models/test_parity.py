@@ -17,6 +17,7 @@ ILL_CONDITIONED = {("open-magvit2", "sq"): (MAX_DECODE_ERROR, 5e-4)}
 LOOKS_LIKE = {
     "chameleon": "taming",
     "llamagen-vq8": "llamagen",
+    **dict.fromkeys(("cosmos-di8", "cosmos-di16"), "cosmos"),
     **dict.fromkeys(("ldm-f4", "ldm-f8", "ldm-f16"), "latent-diffusion"),
 }
 

@@ -171,14 +171,6 @@ def test_an_archive_in_an_archive_is_not_opened(tmp_path: Path) -> None:
         read_pickle(tmp_path / "outer.pt")
 
 
-def test_torchscript_is_not_opened(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "model.jit", "w") as archive:
-        archive.writestr("model/data.pkl", pickle.dumps({}, protocol=2))
-        archive.writestr("model/constants.pkl", pickle.dumps((), protocol=2))
-    with pytest.raises(WeightsError, match="TorchScript"):
-        read_pickle(tmp_path / "model.jit")
-
-
 def test_damage_is_told(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     torch.save({"w": torch.arange(100.0)}, path)

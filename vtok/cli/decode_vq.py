@@ -13,6 +13,7 @@ def decode_vq(
     image: ImagesFlags,
     said: TalkFlags,
     family: options.Family = None,
+    allow_torchscript: options.AllowTorchscript = False,
 ) -> None:
     """Decode codebook indices into images, with nothing but the shards.
 
@@ -43,6 +44,7 @@ def decode_vq(
         family=family,
         output_format=image.output_format.value,
         shard_size=image.shard_size,
+        allow_torchscript=allow_torchscript,
     )
     with listening(said) as progress:
         report = run_decode_vq(config, progress)

@@ -29,6 +29,7 @@ def encode_vq(
       vtok encode-vq photos.parquet indices/ --device cuda --layout block
       vtok encode-vq photos/ indices/ --model my-tokenizer/
       vtok encode-vq photos/ indices/ --model vq_ds16_c2i.pt --family llamagen
+      vtok encode-vq photos/ indices/ --model Cosmos-0.1-Tokenizer-DI16x16/
       vtok encode-vq photos/ s3://bucket/indices --dedupe
     """
     from vtok.pipelines.encode_vq import encode_vq as run_encode_vq  # brings torch
@@ -38,6 +39,7 @@ def encode_vq(
         cut=cut.config(),
         model=model.config(),
         family=indices.family,
+        allow_torchscript=indices.allow_torchscript,
         layout=indices.layout.value,
     )
     with listening(said) as progress:

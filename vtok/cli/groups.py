@@ -165,6 +165,7 @@ class IndexFlags:
     """What makes the indices, and how they are stored."""
 
     family: options.Family = None
+    allow_torchscript: options.AllowTorchscript = False
     layout: options.Layout = options.ShardLayout.SAMPLE
 
 

@@ -51,11 +51,13 @@ class StabilityFlags:
     stability: options.Stability = False
     model: options.Model = DEFAULT_MODEL
     device: options.Device = "auto"
+    allow_torchscript: options.AllowTorchscript = False
 
     def __post_init__(self) -> None:
         """Refuse a model that nothing is asked of."""
-        if not self.stability and (self.model, self.device) != (DEFAULT_MODEL, "auto"):
-            raise UsageError("--model and --device are for --stability")
+        given = (self.model, self.device, self.allow_torchscript)
+        if not self.stability and given != (DEFAULT_MODEL, "auto", False):
+            raise UsageError("--model, --device and --allow-torchscript are for --stability")
 
 
 def inspect(
@@ -109,7 +111,11 @@ def _measure_stability(config: "InspectConfig", answer: AnswerFlags, run: Stabil
 
     found = stability(
         StabilityConfig(
-            paths=config.paths, model=run.model, device=run.device, size=config.options.size_px
+            paths=config.paths,
+            model=run.model,
+            device=run.device,
+            size=config.options.size_px,
+            allow_torchscript=run.allow_torchscript,
         )
     )
     if answer.json:

@@ -289,6 +289,15 @@ Family = Annotated[
         "out from the files; in decode-vq, what the shards say]",
     ),
 ]
+AllowTorchscript = Annotated[
+    bool,
+    typer.Option(
+        "--allow-torchscript",
+        help="Run the code in a TorchScript file (.jit) whose tensors are of no architecture known "
+        "here. It can do what torch can, read and write files too: only for a file that you trust "
+        "like a program. Without this flag the tensors are read and no code is ever run.",
+    ),
+]
 ShardsModel = Annotated[
     str | None,
     typer.Option(

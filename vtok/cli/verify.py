@@ -68,6 +68,7 @@ class CheckFlags:
     repair: Repair = False
     workers: Readers = None
     model: options.ShardsModel = None
+    allow_torchscript: options.AllowTorchscript = False
     device: options.Device = "auto"
 
 
@@ -98,6 +99,7 @@ def verify(path: Path, check: CheckFlags, said: TalkFlags) -> None:
         workers=check.workers,
         model=check.model,
         device=check.device,
+        allow_torchscript=check.allow_torchscript,
     )
     with listening(said) as progress:
         report = run_verify(config, progress)

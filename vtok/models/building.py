@@ -13,6 +13,10 @@ from torch import Tensor
 
 from vtok.errors import UnknownNameError, WeightsError
 from vtok.models.base import PixelRange, Tokenizer
+from vtok.models.conv_tokenizer import ConvTokenizer
+from vtok.models.convnet import TAMING
+from vtok.models.cosmos import FAMILY as COSMOS
+from vtok.models.cosmos import cosmos_model
 from vtok.models.dalle import FAMILY as DALLE
 from vtok.models.dalle import DalleTokenizer, dalle_shape, dalle_state
 from vtok.models.families import CONV_FAMILIES, SIGNED, UNIT, recognised
@@ -124,6 +128,15 @@ def _titok(config: Config, state: State, name: str) -> Parts:
     return Parts(lambda: TitokTokenizer(shape, name=name), titok_state(state))
 
 
+def _cosmos(config: Config, state: State, name: str) -> Parts:
+    shape, ours = cosmos_model(config, state)
+
+    def make() -> ConvTokenizer:
+        return ConvTokenizer(shape, TAMING, "fsq", name=name, family=COSMOS, pixels=SIGNED)
+
+    return Parts(make, ours)
+
+
 def _conv(family: str) -> Callable[[Config, State, str], Parts]:
     def build(config: Config, state: State, name: str) -> Parts:
         ours = CONV_FAMILIES[family].keys.renamed(state)
@@ -149,6 +162,7 @@ def _listed() -> str:
 _BUILDERS: dict[str, Callable[[Config, State, str], Parts]] = {
     FAMILY: _vtok_base,
     DALLE: _dalle,
+    COSMOS: _cosmos,
     PAELLA: _paella,
     TITOK: _titok,
     "amused": _wrapped(DiffusersTokenizer, "amused", UNIT),

@@ -75,7 +75,7 @@ def _row(name: str, preset: Preset) -> CatalogueRow:
         indices_256=num_indices(preset),
         index_shape=str(preset.codes),
         pixels=preset.pixels,
-        alignment_px=preset.downsample,
+        alignment_px=preset.alignment_px or preset.downsample,
         sizes="any" if fixed is None else f"{fixed}x{fixed}",
         licence=preset.licence,
         hub_id=preset.hub_id,

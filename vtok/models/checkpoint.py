@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from vtok.errors import WeightsError
-from vtok.models.standins import Inert, module_state
+from vtok.models.standins import Inert, Scripted, module_state, scripted_state
 
 # LlamaGen's trainer writes `ema` beside `model`, and its own evaluation takes `ema` first.
 _CONTAINERS = ("ema", "model", "state_dict")
@@ -28,6 +28,8 @@ def model_state(held: object) -> dict[str, Tensor]:
     Raises:
         WeightsError: there are none, or the averaged ones do not belong to the others.
     """
+    if isinstance(held, Scripted):
+        return _averaged(_unwrapped(scripted_state(held)))
     if isinstance(held, Inert):
         return module_state(held)
     if not isinstance(held, Mapping):

@@ -17,6 +17,7 @@ from vtok.models.convnet import Analysis, ConvStyle, Synthesis
 from vtok.models.convshape import ConvShape
 from vtok.nn.quantizer import (
     BinaryQuantizer,
+    FiniteScalarQuantizer,
     LogitQuantizer,
     Metric,
     MultiScaleQuantizer,
@@ -25,7 +26,7 @@ from vtok.nn.quantizer import (
 )
 from vtok.records import Grid, Size
 
-QuantizerKind = Literal["l2", "cosine", "dot", "logits", "big", "little", "multi-scale"]
+QuantizerKind = Literal["l2", "cosine", "dot", "logits", "big", "little", "fsq", "multi-scale"]
 
 _METRICS: dict[QuantizerKind, Metric] = {"l2": "l2", "cosine": "cosine", "dot": "dot"}
 
@@ -60,7 +61,8 @@ class ConvTokenizer(Tokenizer):
         shape: Of the networks and the codebook.
         style: What the family does differently.
         quantizer: `l2`, `cosine` or `dot` search; argmax of `logits`; signs, of which channel 0 is
-            the most (`big`) or the least (`little`) significant bit; or `multi-scale`.
+            the most (`big`) or the least (`little`) significant bit; rounding of each channel
+            (`fsq`); or `multi-scale`.
         name: The name it was asked for by.
         family: The family's name.
         pixels: The input range.
@@ -88,7 +90,8 @@ class ConvTokenizer(Tokenizer):
         if shape.quant_conv:
             kernel, dims = shape.quant_kernel, (shape.latent_channels, shape.code_dim)
             self.quant_conv = nn.Conv2d(*dims, kernel, padding=kernel // 2)
-            self.post_quant_conv = nn.Conv2d(*dims[::-1], kernel, padding=kernel // 2)
+            if shape.post_quant_conv:
+                self.post_quant_conv = nn.Conv2d(*dims[::-1], kernel, padding=kernel // 2)
         elif shape.latent_channels != shape.code_dim:
             raise WeightsError(
                 f"latents of {shape.latent_channels} channels and codes of {shape.code_dim} do "
@@ -96,6 +99,7 @@ class ConvTokenizer(Tokenizer):
             )
         self.quantizer: Quantizer = _quantizer(quantizer, shape)
         self.clamped = clamped
+        self.patching = shape.patching
         codes, fixed = CodeShape(), None
         if shape.scales:
             grids = tuple(Grid(rows=rows, cols=cols) for rows, cols in shape.scales)
@@ -112,13 +116,14 @@ class ConvTokenizer(Tokenizer):
             codes=codes,
             size_policy="fixed" if fixed else "any",
             fixed_size=fixed,
-            alignment_px=shape.downsample,
+            alignment_px=shape.alignment_px or shape.downsample,
             can_decode=shape.decoder is not None,
         )
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Return latents (B, D, h, w) of pixels (B, 3, H, W)."""
-        latents: Tensor = self.encoder(pixels)
+        cells = pixels if self.patching is None else self.patching.apart(pixels)
+        latents: Tensor = self.encoder(cells)
         return latents if self.quant_conv is None else self.quant_conv(latents)
 
     def quantize(self, latents: Tensor) -> Tensor:
@@ -150,6 +155,8 @@ class ConvTokenizer(Tokenizer):
             )
         latents = codes if self.post_quant_conv is None else self.post_quant_conv(codes)
         pixels: Tensor = self.decoder(latents, codes)
+        if self.patching is not None:
+            pixels = self.patching.together(pixels)
         return pixels.clamp(-1, 1) if self.clamped else pixels
 
 
@@ -158,6 +165,8 @@ def _quantizer(kind: QuantizerKind, shape: ConvShape) -> Quantizer:
         return MultiScaleQuantizer(
             shape.codebook_size, shape.code_dim, shape.scales, num_refiners=shape.num_refiners
         )
+    if kind == "fsq":
+        return FiniteScalarQuantizer(shape.digits)
     if kind == "logits":
         return ProjectedLogits(shape.codebook_size, shape.code_dim, shape.code_dim)
     if kind == "big" or kind == "little":

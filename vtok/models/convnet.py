@@ -180,13 +180,13 @@ class Analysis(nn.Module):
 
     def __init__(self, stack: Stack, latent_channels: int, style: ConvStyle) -> None:
         super().__init__()
-        self.conv_in = nn.Conv2d(3, stack.stem, 3, padding=1, bias=style.bias)
+        self.conv_in = nn.Conv2d(stack.pixel_channels, stack.stem, 3, padding=1, bias=style.bias)
         self.down = nn.ModuleList()
         channels = stack.stem
         for place, level in enumerate(stack.levels):
             blocks = LevelBlocks(channels, level, style)
             channels = level.channels
-            if place + 1 < len(stack.levels):
+            if place in stack.halved:
                 average = style.down == "average"
                 blocks.downsample = nn.AvgPool2d(2) if average else Downsample(channels, style.down)
             self.down.append(blocks)
@@ -236,13 +236,13 @@ class Synthesis(nn.Module):
             adaptive.append(AdaptiveNorm(channels, code_channels))
             blocks = LevelBlocks(channels, level, style, for_norms)
             channels = level.channels
-            if place > 0:
+            if place in stack.doubled:
                 blocks.upsample = upsample(channels)
             levels.append(blocks)
         self.up = nn.ModuleList(reversed(levels))
         self.adaptive = nn.ModuleList(reversed(adaptive) if style.adaptive else ())
         self.norm_out = _norm(channels, for_norms)
-        self.conv_out = nn.Conv2d(channels, 3, 3, padding=1)
+        self.conv_out = nn.Conv2d(channels, stack.pixel_channels, 3, padding=1)
 
     def forward(self, latents: Tensor, codes: Tensor | None = None) -> Tensor:
         """Return pixels (B, 3, H, W), unclamped.

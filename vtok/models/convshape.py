@@ -5,6 +5,7 @@ In: taming's `ddconfig` in any of its spellings, or a state dict under this pack
 the tensors say how deep and wide the networks are. Knows nothing of files or families.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from vtok.errors import WeightsError
+from vtok.nn.patching import Patching
 
 MidLayer = Literal["block", "attention"]
 
@@ -46,11 +48,26 @@ class Stack:
         levels: From the full resolution down, each half the size of the one before.
         mid: The layers at the lowest resolution.
         stem: Channels at the full resolution, outside of the levels.
+        pixel_channels: Of what it reads, or writes, there.
+        resampled: The levels whose result is halved, in a decoder doubled; None for all but the
+            lowest.
     """
 
     levels: tuple[Level, ...]
     mid: tuple[MidLayer, ...]
     stem: int
+    pixel_channels: int = 3
+    resampled: frozenset[int] | None = None
+
+    @property
+    def halved(self) -> frozenset[int]:
+        """The levels of an encoder whose result is halved."""
+        return frozenset(range(len(self.levels) - 1)) if self.resampled is None else self.resampled
+
+    @property
+    def doubled(self) -> frozenset[int]:
+        """The levels of a decoder whose result is doubled."""
+        return frozenset(range(1, len(self.levels))) if self.resampled is None else self.resampled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +81,13 @@ class ConvShape:
         code_dim: Length of one code (D).
         codebook_size: Number of codes (K).
         quant_conv: Whether there are such convolutions.
+        post_quant_conv: Whether there is one on the decoder's side too.
         quant_kernel: The side of these.
         scales: (rows, columns) of a multi-scale quantizer's grids, coarse to fine.
         num_refiners: Its convolutions.
+        digits: Levels of each channel of a finite scalar quantizer.
+        patching: What lies between the pixels and the networks; None for nothing.
+        alignment_px: What sides must be multiples of; None for the pixels of a latent cell.
     """
 
     encoder: Stack
@@ -75,14 +96,18 @@ class ConvShape:
     code_dim: int
     codebook_size: int
     quant_conv: bool
+    post_quant_conv: bool = True
     quant_kernel: int = 1
     scales: tuple[tuple[int, int], ...] = ()
     num_refiners: int = 0
+    digits: tuple[int, ...] = ()
+    patching: Patching | None = None
+    alignment_px: int | None = None
 
     @property
     def downsample(self) -> int:
         """Pixels per latent cell along one side."""
-        return 1 << (len(self.encoder.levels) - 1)
+        return (1 if self.patching is None else self.patching.side) << len(self.encoder.halved)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,12 +186,15 @@ def shape_from_config(
     )
 
 
-def shape_from_tensors(state: Mapping[str, Tensor], *, bits: bool = False) -> ConvShape:
+def shape_from_tensors(
+    state: Mapping[str, Tensor], *, bits: bool = False, digits: tuple[int, ...] = ()
+) -> ConvShape:
     """Return the shape that tensors under this package's names have.
 
     Args:
         state: The state dict of a `ConvTokenizer`.
         bits: Whether the codebook is not stored, because an index's bits are the code's signs.
+        digits: Levels of each channel, where there is no codebook because codes are their digits.
 
     Raises:
         WeightsError: a tensor that shapes the rest is missing.
@@ -175,6 +203,8 @@ def shape_from_tensors(state: Mapping[str, Tensor], *, bits: bool = False) -> Co
     if bits:
         code_dim = latents
         codebook_size = 1 << min(code_dim, 62)
+    elif digits:
+        code_dim, codebook_size = len(digits), math.prod(digits)
     else:
         codebook_size = tensor_size(state, "quantizer.codebook", 0)
         code_dim = tensor_size(state, "quantizer.codebook", 1)
@@ -196,6 +226,7 @@ def shape_from_tensors(state: Mapping[str, Tensor], *, bits: bool = False) -> Co
         if "quant_conv.weight" in state
         else 1,
         num_refiners=sum(bool(_REFINER.fullmatch(name)) for name in state),
+        digits=digits,
     )
 
 

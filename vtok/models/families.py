@@ -16,6 +16,8 @@ from vtok.models.base import PixelRange
 from vtok.models.conv_tokenizer import ConvTokenizer, QuantizerKind
 from vtok.models.convnet import ConvStyle
 from vtok.models.convshape import ConfigFields, ConvShape, shape_from_config, shape_from_tensors
+from vtok.models.cosmos import FAMILY as COSMOS
+from vtok.models.cosmos import MARKS as COSMOS_MARKS
 from vtok.models.keymaps import KeyMap
 
 _VAR_SCALES = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)
@@ -201,8 +203,13 @@ def recognised(config: Mapping[str, Any], names: frozenset[str]) -> str | None:
             return _CLASSES[value]
     for part, family in _MARKS:
         if any(part in name for name in names):
-            return family
+            return COSMOS if family == "taming" and _has_no_quantizer(names) else family
     return None
+
+
+def _has_no_quantizer(names: frozenset[str]) -> bool:
+    """Return whether taming's networks stand around a quantizer that has nothing to store."""
+    return "quant_conv.weight" in names and not any(name.startswith("quanti") for name in names)
 
 
 _TARGETS = (  # parts of the class that a trainer's configuration names
@@ -227,6 +234,7 @@ _CLASSES = {
     "flava_image_codebook": "dalle",
 }
 _MARKS = (  # parts of names that one family alone has
+    *((mark, COSMOS) for mark in COSMOS_MARKS),
     ("quantize.quant_resi.", "var"),
     ("latent_token_positional_embedding", "titok"),
     ("encoder.conv_blocks.", "llamagen"),

@@ -21,7 +21,9 @@ SAFETENSORS = ".safetensors"
 _PREFERRED = (WEIGHTS_NAME, "diffusion_pytorch_model.safetensors")
 _PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 _YAMLS = (".yaml", ".yml")
-_PAIR = ("encoder", "decoder")  # DALL-E's two files
+PROGRAM = ".jit"  # TorchScript, of which the tensors are read
+_PAIR = ("encoder", "decoder")  # DALL-E's two files, Cosmos's two
+_WHOLE = "autoencoder"  # Cosmos's third file, of the same tensors
 _MAX_CONFIG_BYTES = 1 << 20
 
 
@@ -66,12 +68,13 @@ def _weights_among(files: list[Path], path: Path) -> tuple[Path, ...]:
     for preferred in _PREFERRED:
         if preferred in names:
             return (names[preferred],)
-    for suffixes in ((SAFETENSORS,), _PICKLES):
+    for suffixes in ((SAFETENSORS,), (PROGRAM,), _PICKLES):
         found = [each for each in files if each.suffix in suffixes]
         if len(found) == 1:
             return (found[0],)
         pair = [each for stem in _PAIR for each in found if each.stem == stem]
-        if len(found) == len(pair) == len(_PAIR):
+        others = [each for each in found if each not in pair and each.stem != _WHOLE]
+        if len(pair) == len(_PAIR) and not others:
             return tuple(pair)
         if found:
             raise WeightsError(
@@ -82,8 +85,9 @@ def _weights_among(files: list[Path], path: Path) -> tuple[Path, ...]:
 
 def _config_beside(weights: Path) -> Mapping[str, Any]:
     """Return the configuration that belongs to a weights file, by where it lies."""
-    if weights.suffix not in (SAFETENSORS, *_PICKLES):
-        raise WeightsError(f"{weights}: not a weights file ({', '.join((SAFETENSORS, *_PICKLES))})")
+    known = (SAFETENSORS, *_PICKLES, PROGRAM)
+    if weights.suffix not in known:
+        raise WeightsError(f"{weights}: not a weights file ({', '.join(known)})")
     folder = weights.parent
     own = [folder / f"{weights.stem}{suffix}" for suffix in _YAMLS]
     for each in (*own, folder / "config.yaml", folder / "model.yaml"):

@@ -1,7 +1,8 @@
 """Pickled checkpoints from strangers: what is in one, without running any of it.
 
-In: a `.ckpt`, `.pt`, `.pth`, `.bin` or `.pkl` that torch wrote. Out: its dictionaries and tensors,
-with stand-ins for the objects of other libraries. Every file is first gone through without its
+In: a `.ckpt`, `.pt`, `.pth`, `.bin`, `.pkl` or `.jit` that torch wrote. Out: its dictionaries and
+tensors, with stand-ins for the objects of other libraries, and for the modules of a TorchScript
+program, whose code is not even read. Every file is first gone through without its
 data: each name that it imports must be on a list, and each tensor must lie in bytes that the file
 really has, before any are allocated. What passes and needs no stand-in is then read by
 `torch.load(weights_only=True)`; the rest by the same unpickler, with the data this time. Knows
@@ -77,20 +78,40 @@ def _damage_reported(path: Path) -> Iterator[None]:
         raise WeightsError(f"{path}: damaged, or not a torch checkpoint ({reason})") from error
 
 
+def is_program(path: Path) -> bool:
+    """Return whether a file is TorchScript, without reading what it holds."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(_is_of_program(name) for name in archive.namelist())
+    except (OSError, *_DAMAGE):
+        return False
+
+
 def _read_zip(path: Path) -> object:
     with zipfile.ZipFile(path) as archive:
         records = _checked_records(archive, path)
         root, structure = _structure(archive, records, path)
-        outline = _Reader(structure, path, lambda key, label: _on_meta(records, root, key, label))
+        scripted = any(_is_of_program(name) for name in records)
+        outline = _Reader(
+            structure, path, lambda key, label: _on_meta(records, root, key, label), scripted
+        )
         outline.load()
-        if not outline.allowed.stood_in:
+        if not (scripted or outline.allowed.stood_in):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        filled = _Reader(structure, path, lambda key, label: _in_memory(archive, root, key, label))
+        filled = _Reader(
+            structure, path, lambda key, label: _in_memory(archive, root, key, label), scripted
+        )
         return filled.load()
+
+
+def _is_of_program(name: str) -> bool:
+    return name.partition("/")[2] == "constants.pkl"
 
 
 def _checked_records(archive: zipfile.ZipFile, path: Path) -> dict[str, int]:
     """Return the size of every record, in bytes; none is larger than its place in the file.
+
+    The code of a TorchScript program, which alone is compressed, is left out: nothing reads it.
 
     Raises:
         WeightsError: records are compressed, encrypted, repeated, or overlap.
@@ -99,6 +120,7 @@ def _checked_records(archive: zipfile.ZipFile, path: Path) -> dict[str, int]:
     names = {info.filename for info in infos}
     if len(infos) > _MAX_RECORDS or len(names) != len(infos):
         raise WeightsError(f"{path}: {len(infos)} records under {len(names)} names: not torch's")
+    infos = [info for info in infos if not info.filename.partition("/")[2].startswith("code/")]
     for info in infos:
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & _ENCRYPTED:
             raise WeightsError(f"{path}: {info.filename} is compressed or encrypted: not torch's")
@@ -112,8 +134,6 @@ def _structure(archive: zipfile.ZipFile, records: dict[str, int], path: Path) ->
     roots = [name[: -len("data.pkl")] for name in records if name.endswith("/data.pkl")]
     if len(roots) != 1:
         raise WeightsError(f"{path}: an archive without (one) data.pkl is not a torch checkpoint")
-    if f"{roots[0]}constants.pkl" in records:
-        raise WeightsError(f"{path}: TorchScript is a program, and is not opened")
     _check_size(records[f"{roots[0]}data.pkl"], path)
     byteorder = f"{roots[0]}byteorder"
     if byteorder in records and archive.read(byteorder) != b"little":
@@ -193,15 +213,18 @@ class _Reader(pickle.Unpickler):
         structure: The pickle.
         path: Where it is from, for messages.
         storage: (key, label) → the one-dimensional tensor that other tensors are views of.
+        scripted: Whether it describes a TorchScript program.
     """
 
-    def __init__(self, structure: bytes, path: Path, storage: _StorageSource) -> None:
+    def __init__(
+        self, structure: bytes, path: Path, storage: _StorageSource, scripted: bool = False
+    ) -> None:
         _check_opcodes(structure, path)
         super().__init__(io.BytesIO(structure), encoding="utf-8")
         self._path = path
         self._storage = storage
         self._opened: dict[str, Tensor] = {}
-        self.allowed = Allowed(max_bytes=4 * path.stat().st_size + 2**20)
+        self.allowed = Allowed(max_bytes=4 * path.stat().st_size + 2**20, scripted=scripted)
 
     def find_class(self, module: str, name: str) -> object:
         """Return what a name stands for here; nothing is imported."""

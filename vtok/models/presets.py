@@ -19,7 +19,7 @@ class Preset:
 
     Attributes:
         family: What it is.
-        downsample: Pixels per latent cell along one side, which sides must be multiples of.
+        downsample: Pixels per latent cell along one side.
         codebook_size: Number of codes.
         licence: Of the weights.
         hub_id: Its repository on the hub; empty where its authors have it elsewhere.
@@ -29,6 +29,7 @@ class Preset:
         fixed_px: The one side of square images that it takes; None for any size.
         config: What the files do not say and this package needs to know.
         page: Where its authors have it, if not on the hub.
+        alignment_px: What sides must be multiples of; None for `downsample`.
     """
 
     family: str
@@ -42,6 +43,7 @@ class Preset:
     fixed_px: int | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     page: str = ""
+    alignment_px: int | None = None
 
 
 _TENCENT = "TencentARC"
@@ -67,6 +69,18 @@ def _magvit2(downsample: int, codebook_size: int, repository: str, file: str) ->
 
 def _taming(family: str, downsample: int, codebook_size: int, page: str) -> Preset:
     return Preset(family, downsample, codebook_size, "MIT", "", _TAMING_FORM, page=_HEIBOX + page)
+
+
+def _cosmos(downsample: int) -> Preset:
+    return Preset(
+        "cosmos",
+        downsample,
+        64000,
+        "NVIDIA Open Model License",
+        f"nvidia/Cosmos-0.1-Tokenizer-DI{downsample}x{downsample}",
+        ("encoder.jit", "decoder.jit"),
+        alignment_px=16,
+    )
 
 
 def _ldm(downsample: int, codebook_size: int, file: str) -> Preset:
@@ -140,6 +154,8 @@ PRESETS: dict[str, Preset] = {
         ("vqgan.ckpt", "vqgan.yaml"),
         page="https://ai.meta.com/resources/models-and-libraries/chameleon-downloads/",
     ),
+    "cosmos-di8x8": _cosmos(8),
+    "cosmos-di16x16": _cosmos(16),
     "dalle": Preset(
         "dalle",
         8,

@@ -16,10 +16,12 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from torch import Tensor
 
 from vtok.errors import UnknownNameError, UsageError, WeightsError
+from vtok.models import torchscript
 from vtok.models.base import Encoder, Output, Tokenizer
 from vtok.models.building import Parts, tokenizer_parts, vtok_base_config
 from vtok.models.converted import write_converted
-from vtok.models.modelfiles import CONFIG_NAME, WEIGHTS_NAME
+from vtok.models.modelfiles import CONFIG_NAME, PROGRAM, SAFETENSORS, WEIGHTS_NAME
+from vtok.models.pickles import is_program
 from vtok.models.presets import PRESETS, Preset
 from vtok.models.vision.loading import load_vision_encoder
 from vtok.models.vision.sequence import ModelSequence
@@ -37,6 +39,7 @@ _SHIPPED = Path(__file__).parent / "shipped"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # What a hub's repository is asked for: no optimizer states, no flax copies, no samples.
 _HUB_FILES = (CONFIG_NAME, "*.yaml", WEIGHTS_NAME, "diffusion_pytorch_model.safetensors")
+_HUB_PROGRAMS = ("encoder.jit", "decoder.jit")
 _HUB_PICKLES = ("*.ckpt", "*.pt", "*.pth", "*.bin")
 _ENCODER_SKIPS = ("quantizer.", "synthesis.")  # of this package's own model
 
@@ -66,22 +69,41 @@ def model_names() -> tuple[str, ...]:
     return (*sorted(SHIPPED), *sorted(PRESETS))
 
 
-def load_tokenizer(name: str = DEFAULT_MODEL, family: str | None = None) -> Tokenizer:
+def load_tokenizer(
+    name: str = DEFAULT_MODEL, family: str | None = None, *, allow_torchscript: bool = False
+) -> Tokenizer:
     """Return a tokenizer, ready to run on the CPU in fp32.
+
+    Of a TorchScript file the tensors are read, and none of its code is run.
 
     Args:
         name: A shipped model's or preset's name, a model folder, a weights file, or a hub id.
-        family: What it is, where its files do not say so, or say it wrongly.
+        family: What it is, where its files do not say so, or say it wrongly; `torchscript` for a
+            program that is run whether its tensors are understood or not.
+        allow_torchscript: Run the code in a TorchScript file whose tensors are not of an
+            architecture that is known here. It can do what torch can: read and write files, too.
 
     Raises:
         UnknownNameError: there is no such model or family; the message has the near names.
         WeightsError: its files are missing, damaged, or of an unknown family.
+        UsageError: it is to be run as a program, which was not allowed.
     """
     folder = find_folder(name)
+    as_program = family == torchscript.FAMILY
+    if as_program and not allow_torchscript:
+        raise UsageError(f"{folder.path}: a TorchScript program: {torchscript.ALLOW}")
+    state: Mapping[str, Tensor] = {}
     try:
-        return _tokenizer(folder, read_state(folder), name, family)
+        state = read_state(folder)
+        if not as_program:
+            return _tokenizer(folder, state, name, family)
     except WeightsError as error:
-        raise _located(error, folder) from error
+        if not all(is_program(path) for path in folder.weights):
+            raise _located(error, folder) from error
+        if not allow_torchscript:
+            hint = f" (its code is TorchScript: {torchscript.ALLOW})" if state else ""
+            raise _located(WeightsError(f"{error}{hint}"), folder) from error
+    return _checked(name, torchscript.load_programs(folder, state, name=name))
 
 
 def convert_tokenizer(name: str, output: Path, family: str | None = None) -> ModelFolder:
@@ -120,8 +142,7 @@ def _tokenizer(
         family = family or PRESETS[name].family
         config = {**config, **PRESETS[name].config}
     parts: Parts = tokenizer_parts(config, state, name=name, family=family)
-    tokenizer = load_model(parts.make, parts.state, folder)
-    _check_preset(name, tokenizer)
+    tokenizer = _checked(name, load_model(parts.make, parts.state, folder))
     tokenizer.weights_sha256 = folder.weights_sha256
     tokenizer.source_sha256 = str(folder.source.get("weights_sha256") or "")
     return tokenizer.eval()
@@ -270,32 +291,35 @@ def _download_preset(preset: Preset) -> Path:
         paths = [Path(hf_hub_download(preset.hub_id, name)) for name in preset.files]
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise _unfetched(preset.hub_id, error) from error
-    return paths[0]
+    is_pair = preset.files[1:] and preset.files[1].endswith(PROGRAM)
+    return paths[0].parent if is_pair else paths[0]
 
 
 def _download(hub_id: str) -> Path:
     """Return the local copy of a hub's model, fetched where it is not yet there.
 
-    Pickles are fetched only where the repository has no safetensors.
+    Programs are fetched only where the repository has no safetensors, and pickles only where it
+    has neither.
     """
     try:
         path = Path(snapshot_download(hub_id, allow_patterns=list(_HUB_FILES)))
-        if not any(path.glob("*.safetensors")):
-            path = Path(snapshot_download(hub_id, allow_patterns=[*_HUB_FILES, *_HUB_PICKLES]))
+        for others in (_HUB_PROGRAMS, _HUB_PICKLES):
+            if not any(each.suffix in (SAFETENSORS, PROGRAM) for each in path.iterdir()):
+                path = Path(snapshot_download(hub_id, allow_patterns=[*_HUB_FILES, *others]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise _unfetched(hub_id, error) from error
     return path
 
 
-def _check_preset(name: str, tokenizer: Tokenizer) -> None:
-    """Hold a published model to what the table says of it.
+def _checked(name: str, tokenizer: Tokenizer) -> Tokenizer:
+    """Return a tokenizer; a published one is held to what the table says of it.
 
     Raises:
         WeightsError: the file fetched is of another model.
     """
     preset, spec = PRESETS.get(name), tokenizer.spec
     if preset is None or name in SHIPPED:
-        return
+        return tokenizer
     if (spec.downsample, spec.codebook_size) != (preset.downsample, preset.codebook_size):
         raise WeightsError(
             f"{name} should have {preset.codebook_size} codes at 1/{preset.downsample} of the "
@@ -305,6 +329,7 @@ def _check_preset(name: str, tokenizer: Tokenizer) -> None:
         raise WeightsError(
             f"{name} should give indices {preset.codes}, and {preset.hub_id} gives {spec.codes}"
         )
+    return tokenizer
 
 
 def _unfetched(hub_id: str, error: Exception) -> WeightsError:

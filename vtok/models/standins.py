@@ -41,6 +41,11 @@ _INERT_NAMES = frozenset(
     )
 )
 
+_SCRIPT = "__torch__"  # where TorchScript puts the classes of a program
+_SCRIPT_LISTS = tuple(f"build_{kind}list" for kind in ("int", "double", "bool", "tensor"))
+_MAX_MODULES = 100_000
+_MAX_NAME = 1000
+
 _DTYPES: dict[str, torch.dtype] = {
     "BFloat16Storage": torch.bfloat16,
     "BoolStorage": torch.bool,
@@ -85,6 +90,10 @@ class Inert:
         """Take elements, which nothing asks for."""
 
 
+class Scripted(Inert):
+    """Stands for a module of a TorchScript program: its attributes, without any of its code."""
+
+
 @dataclass(frozen=True, slots=True)
 class StorageKind:
     """A dtype, as the name of torch's class for data of it."""
@@ -116,13 +125,15 @@ class Allowed:
 
     Args:
         max_bytes: What all tensors of the file may hold together.
+        scripted: Whether it is TorchScript, and may name classes of its own program.
 
     Attributes:
         stood_in: Full names of what was replaced by a stand-in.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, *, scripted: bool = False) -> None:
         self.stood_in: set[str] = set()
+        self._scripted = scripted
         self._bytes_left = max_bytes
         self._made: dict[tuple[str, str], object] = {
             ("collections", "OrderedDict"): OrderedDict,
@@ -134,13 +145,19 @@ class Allowed:
             **{("torch", name): StorageKind(dtype) for name, dtype in _DTYPES.items()},
             **{("torch", name): getattr(torch, name) for name in _DTYPE_NAMES},
         }
+        if scripted:
+            for name in (*_SCRIPT_LISTS, "restore_type_tag"):
+                self._made["torch.jit._pickle", name] = lambda value, *_rest: value
 
     def get(self, module: str, name: str) -> object | None:
         """Return what the name stands for; None if it is not on the list."""
         if (module, name) not in self._made:
-            if not _is_inert(module, name):
+            kind: type[Inert] = Inert
+            if self._scripted and (module == _SCRIPT or module.startswith(f"{_SCRIPT}.")):
+                kind = Scripted
+            elif not _is_inert(module, name):
                 return None
-            self._made[module, name] = type(name, (Inert,), {"__module__": module})
+            self._made[module, name] = type(name, (kind,), {"__module__": module})
         found = self._made[module, name]
         if isinstance(found, type) and issubclass(found, Inert):
             self.stood_in.add(f"{module}.{name}")
@@ -172,12 +189,34 @@ def module_state(module: Inert) -> dict[str, Tensor]:
         prefix, each = pending.pop()
         state = each.state if isinstance(each, Inert) else None
         visited += 1
-        if not isinstance(state, Mapping) or "_modules" not in state or visited > 100_000:
+        if not isinstance(state, Mapping) or "_modules" not in state or visited > _MAX_MODULES:
             raise WeightsError(f"{prefix or type(module).__name__} is not a torch module")
         for kind in ("_parameters", "_buffers"):
             held = state.get(kind) or {}
             found |= {f"{prefix}{n}": t for n, t in held.items() if isinstance(t, Tensor)}
         pending += [(f"{prefix}{name}.", child) for name, child in state["_modules"].items()]
+    return found
+
+
+def scripted_state(program: Scripted) -> dict[str, Tensor]:
+    """Return the parameters and buffers of a TorchScript program, as its state dict.
+
+    Raises:
+        WeightsError: a module is inside itself, or in too many places.
+    """
+    found: dict[str, Tensor] = {}
+    pending: list[tuple[str, Scripted]] = [("", program)]
+    visited = 0
+    while pending:
+        prefix, each = pending.pop()
+        visited += 1
+        if len(prefix) > _MAX_NAME or visited + len(pending) > _MAX_MODULES:
+            raise WeightsError("its TorchScript modules are inside each other too often: refused")
+        for name, value in each.state.items() if isinstance(each.state, Mapping) else ():
+            if isinstance(value, Tensor):
+                found[f"{prefix}{name}"] = value
+            elif isinstance(value, Scripted):
+                pending.append((f"{prefix}{name}.", value))
     return found
 
 

@@ -229,13 +229,18 @@ class TileConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeVqConfig:
-    """`vtok encode-vq`; the model is of `family`, or where that is None of what its files say."""
+    """`vtok encode-vq`.
+
+    The model is of `family`, or where that is None of what its files say; the code in it is run
+    only with `allow_torchscript`.
+    """
 
     run: RunConfig
     cut: CutConfig = field(default_factory=CutConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     layout: StoredLayout = "sample"
     family: str | None = None
+    allow_torchscript: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,6 +276,7 @@ class DecodeVqConfig:
         family: What the model is; None for what the shards say.
         output_format: `files`, named as their sources were, or `webdataset`: shards of images.
         shard_size: Samples in a shard of these; the last one has what is left.
+        allow_torchscript: Whether the code in a model's file may be run.
     """
 
     shards: str
@@ -287,6 +293,7 @@ class DecodeVqConfig:
     family: str | None = None
     output_format: OutputFormatName = "files"
     shard_size: int = DEFAULT_SHARD_SIZE
+    allow_torchscript: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no run can do."""

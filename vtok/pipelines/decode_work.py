@@ -70,7 +70,13 @@ class DecodeWork:
             )
             return cls(config, found, lambda: tokenizer, placement, codec)
         found = survey(open_shards(config.shards), config.limit, codec.format)
-        load = partial(load_recorded_tokenizer, found.model, config.model, config.family)
+        load = partial(
+            load_recorded_tokenizer,
+            found.model,
+            config.model,
+            config.family,
+            allow_torchscript=config.allow_torchscript,
+        )
         return cls(config, found, load, placement, codec)
 
     def plan(self, *, shard_size: int, **more: Any) -> RunPlan:

@@ -44,7 +44,11 @@ def encode_vq(config: EncodeVqConfig, progress: Progress | None = None) -> RunRe
 def encode_vq_recipe(config: EncodeVqConfig) -> Recipe:
     """Return what the command adds to a run; the model is loaded where its record is not known."""
     placement = Placement.of(config.model, "indices", takes_several=True)
-    load = partial(registry.load_tokenizer, family=config.family)
+    load = partial(
+        registry.load_tokenizer,
+        family=config.family,
+        allow_torchscript=config.allow_torchscript,
+    )
     model = RunModel(config.model.name, load, tokenizer_digest, config.run.output)
     require_request(config.cut, model.needs)
     scheme = scheme_for(config.cut, default_scheme(model.needs), model.needs)

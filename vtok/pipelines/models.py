@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Generic, TypeVar
 
-from vtok.errors import ManifestError, UnknownNameError, VtokError, WeightsError
+from vtok.errors import ManifestError, UnknownNameError, UsageError, VtokError, WeightsError
 from vtok.io.places import Place
 from vtok.models import registry
 from vtok.models.base import Encoder, Tokenizer, TokenizerSpec
@@ -125,7 +125,11 @@ def needs_of(record: ModelRecord) -> ModelNeeds:
 
 
 def load_recorded_tokenizer(
-    record: ModelRecord, name: str | None, family: str | None = None
+    record: ModelRecord,
+    name: str | None,
+    family: str | None = None,
+    *,
+    allow_torchscript: bool = False,
 ) -> Tokenizer:
     """Return the tokenizer that shards were made with.
 
@@ -133,9 +137,11 @@ def load_recorded_tokenizer(
         record: What the shards say of it.
         name: Where it is, if not under the name that they give it.
         family: What it is; None for what the shards say.
+        allow_torchscript: Whether a program may be run.
 
     Raises:
         UnknownNameError: there is no model of that name here; the message says what to do.
+        UsageError: it is a program, which was not allowed.
         WeightsError: there is one, with other weights.
     """
     asked = name or record.name
@@ -143,7 +149,9 @@ def load_recorded_tokenizer(
         folder = registry.find_folder(asked)
         found = {folder.weights_sha256, folder.source.get("weights_sha256")}
         if record.weights_sha256 in found:
-            return registry.load_tokenizer(asked, family or record.family)
+            return registry.load_tokenizer(
+                asked, family or record.family, allow_torchscript=allow_torchscript
+            )
     except UnknownNameError as error:
         if name is not None:
             raise
@@ -151,6 +159,8 @@ def load_recorded_tokenizer(
             f"the shards were made with model {asked!r}, which is not here: "
             "say where it is with --model NAME, a folder or a hub id"
         ) from error
+    except UsageError:
+        raise
     except VtokError as error:
         raise WeightsError(f"{error} (--model says where else the model is)") from error
     raise WeightsError(

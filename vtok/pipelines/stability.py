@@ -37,12 +37,14 @@ class StabilityConfig:
         model: The tokenizer's name.
         device: What everything is compared with; a GPU is compared with the CPU too.
         size: Side of the squares, in pixels; None for the model's own, or 256.
+        allow_torchscript: Whether the code in the model's file may be run.
     """
 
     paths: tuple[str, ...]
     model: str = DEFAULT_MODEL
     device: str = "auto"
     size: int | None = None
+    allow_torchscript: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ def stability(config: StabilityConfig) -> Stability:
         VtokError: for the model and the device.
     """
     devices = devices_to_compare(config.device)
-    tokenizer = registry.load_tokenizer(config.model)
+    tokenizer = registry.load_tokenizer(config.model, allow_torchscript=config.allow_torchscript)
     cut = CutConfig(scheme="adm-crop", options=SchemeOptions(size_px=config.size))
     scheme = scheme_for(cut, "adm-crop", needs_of(record_of(tokenizer)))
     prepared = _prepared(config.paths, Preparation(scheme=scheme))

@@ -57,6 +57,7 @@ class VerifyConfig:
         workers: Processes that read shards; None for one a core.
         model: The model that decodes, if not under the name that the shards give it.
         device: As in `ModelConfig`.
+        allow_torchscript: Whether the code in that model's file may be run.
     """
 
     path: str
@@ -67,6 +68,7 @@ class VerifyConfig:
     workers: int | None = None
     model: str | None = None
     device: str = "auto"
+    allow_torchscript: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done."""

@@ -135,7 +135,9 @@ def _decoded(
     from vtok.pipelines.models import load_recorded_tokenizer
 
     assert header.model is not None  # a header of indices has one
-    tokenizer = load_recorded_tokenizer(header.model, config.model)
+    tokenizer = load_recorded_tokenizer(
+        header.model, config.model, allow_torchscript=config.allow_torchscript
+    )
     placement = Placement.of(ModelConfig(device=config.device), "pixels")
     arrays = (
         sample.indices[view]
