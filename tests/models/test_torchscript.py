@@ -86,7 +86,7 @@ def unknown(tmp_path: Path) -> Path:
 def test_tensors_are_read_under_their_names(tmp_path: Path) -> None:
     tensors = {
         "a.0.weight": torch.arange(6.0).view(2, 3).T,
-        "a.1.half": torch.ones(2).bfloat16(),
+        "a.1.brain": torch.ones(2).bfloat16(),
         "b": torch.tensor(3),
     }
     path = save_program(tensors, tmp_path / "model.jit")

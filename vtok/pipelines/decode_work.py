@@ -121,4 +121,6 @@ def _named_tokenizer(config: DecodeVqConfig) -> Tokenizer:
         raise UsageError(
             f"{config.shards} does not say which model made it: name it with --model NAME"
         )
-    return registry.load_tokenizer(config.model, config.family)
+    return registry.load_tokenizer(
+        config.model, config.family, allow_torchscript=config.allow_torchscript
+    )
