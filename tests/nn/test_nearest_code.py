@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from vtok.errors import NonFiniteError, WeightsError
-from vtok.nn.quantizer import CodeSearch, Metric, nearest_code
+from vtok.nn.quantizer import CodeSearch, Metric, nearest_code, tiled
 from vtok.nn.quantizer import nearest as implementation
 
 METRICS: list[Metric] = ["l2", "cosine", "dot"]
@@ -189,13 +189,13 @@ def test_compares_in_fp32_whatever_surrounds_it(dtype: torch.dtype) -> None:
 def test_products_see_no_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not every processor has fast bf16 products, so the test above may pass without trying."""
     seen = []
-    plain = CodeSearch._scores
+    plain = tiled.part_scores
 
-    def spy(self: CodeSearch, latents: Tensor, tile: Tensor) -> Tensor:
+    def spy(with_one: Tensor, part: tiled.Part, tile: Tensor) -> Tensor:
         seen.append((torch.backends.mkldnn.matmul.fp32_precision, torch.is_autocast_enabled("cpu")))
-        return plain(self, latents, tile)
+        return plain(with_one, part, tile)
 
-    monkeypatch.setattr(CodeSearch, "_scores", spy)
+    monkeypatch.setattr(tiled, "part_scores", spy)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         nearest_code(torch.randn(3, 4), torch.randn(5, 4))
     assert set(seen) == {("ieee", False)}
@@ -205,21 +205,28 @@ def test_products_see_no_switch(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_tiles_of_any_size_agree(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
     latents, codebook = torch.randn(130, 5), torch.randint(-2, 3, (1000, 5)).float()
     expected = exhaustive(latents, codebook, metric).tolist()
-    for elements, rows, block, pairs in ((1, 1, 7, 1), (5000, 3, 256, 2500), (1, 200, 1000, 10**6)):
+    for elements, part, block, pairs in (
+        (1, 1, 7, 1),
+        (5000, 300, 256, 2500),
+        (10**6, 5000, 1000, 10**6),
+    ):
         monkeypatch.setattr(implementation, "_TILE_ELEMENTS", elements)
-        monkeypatch.setattr(implementation, "_MIN_TILE_ROWS", rows)
+        monkeypatch.setattr(implementation, "_PART", part)
         monkeypatch.setattr(implementation, "_SMALL_BLOCK", block)
         monkeypatch.setattr(implementation, "_MAX_PAIRS", pairs)
+        monkeypatch.setattr(implementation, "_MAX_CANDIDATES", pairs)
         assert nearest_code(latents, codebook, metric).tolist() == expected
 
 
-@pytest.mark.parametrize("num_codes", [16384, 2**18])
-@pytest.mark.parametrize("collapsed", [False, True])
-def test_working_memory_is_bounded(num_codes: int, collapsed: bool) -> None:
+@pytest.mark.parametrize(
+    ("num_latents", "num_codes", "code_dim"),
+    [(512, 16384, 4), (512, 2**18, 4), (8, 16384, 4), (8, 2**18, 4), (2**16, 64, 128)],
+)
+def test_working_memory_is_bounded(num_latents: int, num_codes: int, code_dim: int) -> None:
     """No allocation grows with N x K, even where every code is a candidate."""
-    num_latents = 8 if collapsed else 512
-    codebook = torch.zeros(num_codes, 4) if collapsed else torch.randn(num_codes, 4)
-    search, latents = CodeSearch(codebook), torch.randn(num_latents, 4)
+    collapsed = num_latents == 8
+    codebook = torch.randn(num_codes, code_dim) * (not collapsed)
+    search, latents = CodeSearch(codebook), torch.randn(num_latents, code_dim)
     with torch.profiler.profile(profile_memory=True) as profile:
         indices = search.search(latents)
     held, most = 0, 0
@@ -227,8 +234,18 @@ def test_working_memory_is_bounded(num_codes: int, collapsed: bool) -> None:
         if event.name() == "[memory]":
             held += event.nbytes()
             most = max(most, held)
-    assert 2**20 < most <= 64 * 2**20
+    assert 2**16 < most <= 64 * 2**20
     assert not collapsed or not indices.any()
+
+
+def test_sums_that_overflow_on_the_way_are_made_without_rounding() -> None:
+    """Summed in order, the nearest code's score is infinite in fp32 before its terms cancel."""
+    latents = torch.full((1, 8), 3e19)
+    codebook = torch.zeros(2, 8)
+    codebook[0, 0] = 1
+    codebook[1] = torch.tensor([-0.8e19] * 4 + [0.81e19] * 4)
+    assert exact(latents, codebook, "dot") == [1]
+    assert nearest_code(latents, codebook, "dot").tolist() == [1]
 
 
 def test_misfits_are_refused() -> None:

@@ -1,13 +1,14 @@
 """The nearest code of every latent, exactly: the same index at any batch size, on any device.
 
-In: latents (N, D) and a codebook (K, D). Out: indices (N,). Scores come from one fp32 matrix
-product into a reused tile, with the codes' norms folded in as one more channel. Rounding makes
-such a score uncertain by a bound that is known beforehand; wherever a second code comes within
-twice that bound of the best, the candidates are compared again with errors some 2^-104 of the
-scores, so that ties and near-ties do not depend on how the product was summed. Knows nothing of
-grids, training or files.
+In: latents (N, D) and a codebook (K, D). Out: indices (N,). Scores come from fp32 matrix products
+into a reused tile (`tiled`; `fused` on a GPU), with the codes' norms folded in as one more channel.
+Rounding makes such a score uncertain by a bound that is known beforehand; wherever a second code
+comes within twice that bound of the best, the candidates are compared again with errors some 2^-104
+of the scores, so that ties and near-ties do not depend on how the product was summed. Knows nothing
+of grids, training or files.
 
-Dimension letters: N latents, K codes, D channels, R rows of a tile, P candidate pairs.
+Dimension letters: N latents, K codes, D channels, R rows of a tile, C codes of a part, P candidate
+pairs.
 """
 
 import contextlib
@@ -20,16 +21,19 @@ from torch.nn import functional
 from vtok.errors import NonFiniteError, WeightsError
 from vtok.nn.quantizer.exact import SHORTEST, Metric, exact_scores
 from vtok.nn.quantizer.fused import best_two, can_fuse
+from vtok.nn.quantizer.tiled import FoundCodes, Part, best_codes, part_scores
 
-_TILE_ELEMENTS = 2**20  # 4 MiB of scores: stays in a core's cache between product and minimum
-_MIN_TILE_ROWS = 64  # fewer rows waste the matrix product ...
-_MAX_TILE_ELEMENTS = 2**23  # ... but 32 MiB is the limit whatever K
+_TILE_ELEMENTS = 2**20  # 4 MiB of scores: stays in a core's cache between product and minimum ...
+_GPU_TILE_ELEMENTS = 2**23  # ... which on a GPU is not worth many launches
+_PART = 2048  # codes of a tile
 _BLOCK = 256  # codes whose minimum is taken at once, in one pass over the tile ...
 _SMALL_BLOCK = 64  # ... of a codebook of up to _SMALL_CODEBOOK, whose blocks are few
 _SMALL_CODEBOOK = 4096
-_MAX_PAIRS = 2**19  # scores looked through, or channels of pairs compared in fp64, at once
+_MAX_PAIRS = 2**19  # channels of pairs compared in fp64 at once
+_MAX_CANDIDATES = 2**19  # pairs of doubtful latents and codes looked through at once
 _ROUNDOFF = 2.0**-24
 _UNDERFLOW = 2.0**-126  # what flushing to zero may take from one term
+_OVERFLOW = 2.0**127
 
 
 class CodeSearch:
@@ -59,13 +63,8 @@ class CodeSearch:
         weight, bias = _linear_form(self.codebook, metric)
         self._max_weight = float(weight.double().norm(dim=0).max())
         self._max_bias = float(bias.abs().max())
-        padding = -self.num_codes % self._block
-        self._folded = torch.cat(  # (D + 1, K rounded up to whole blocks)
-            (
-                functional.pad(weight, (0, padding)),
-                functional.pad(bias, (0, padding), value=torch.inf).unsqueeze(0),
-            )
-        )
+        self._is_fused = can_fuse(self.codebook)
+        self._parts = tuple(_parts(weight, bias, self._block, self._is_fused))
 
     def holds(self, codebook: Tensor) -> bool:
         """Return whether this is the search of exactly these codes, on their device."""
@@ -89,50 +88,43 @@ class CodeSearch:
         if latents.ndim != 2 or latents.shape[1] != self.code_dim:
             raise ValueError(f"latents are (N, {self.code_dim}), not {tuple(latents.shape)}")
         latents = latents.detach().float()
-        if not latents.isfinite().all():
-            raise NonFiniteError("a latent is NaN or infinite: the model failed on this image")
+        if not len(latents):
+            return torch.empty(0, dtype=torch.int64, device=latents.device)
         with _true_fp32(latents.device):
-            indices, certain = self._first_pass(latents)
-            doubtful = (~certain).nonzero().squeeze(1)
-            rows = max(1, _MAX_PAIRS // self._folded.shape[1])
-            for part in torch.split(doubtful, rows):
-                indices[part] = self._second_pass(latents[part])
-        return indices
+            slack = self._slack(latents)
+            found = self._first_pass(latents, slack)
+            doubtful = (~found.certain).nonzero().squeeze(1)
+            for part in torch.split(doubtful, max(1, _MAX_CANDIDATES // self.num_codes)):
+                limit = found.best[part] + slack[part]
+                found.indices[part] = self._second_pass(latents[part], limit)
+        return found.indices
 
-    def _first_pass(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+    def _first_pass(self, latents: Tensor, slack: Tensor) -> FoundCodes:
         """Return for every latent the best-scored code, and whether rounding cannot change it."""
-        if can_fuse(latents):
-            found = best_two(latents, self._folded)
-            # NaN and infinity are never certain.
-            return found.indices, found.second > found.best + self._slack(latents)
-        num_latents, width = latents.shape[0], self._folded.shape[1]
-        rows = min(
-            max(_TILE_ELEMENTS // width, _MIN_TILE_ROWS), max(1, _MAX_TILE_ELEMENTS // width)
-        )
-        tile = latents.new_empty((min(rows, num_latents), width))
-        indices = torch.empty(num_latents, dtype=torch.int64, device=latents.device)
-        certain = torch.empty(num_latents, dtype=torch.bool, device=latents.device)
-        slack = self._slack(latents)
-        for start in range(0, num_latents, rows):
-            part = slice(start, start + rows)
-            scores = self._scores(latents[part], tile)
-            blocks = scores.reshape(len(scores), -1, self._block)  # (R, K/block, block)
-            minima = blocks.amin(dim=2)
-            best, best_block = minima.min(dim=1)
-            # Any code above its row's limit is farther than the best one for certain; NaN is not.
-            limit = (best + slack[part]).unsqueeze(1)  # (R, 1)
-            in_block = blocks[torch.arange(len(best), device=best.device), best_block]  # (R, block)
-            near_blocks = (~(minima > limit)).sum(dim=1)
-            near_codes = (~(in_block > limit)).sum(dim=1)
-            indices[part] = best_block * self._block + in_block.argmin(dim=1)
-            certain[part] = (near_blocks == 1) & (near_codes == 1)
-        return indices, certain
+        if self._is_fused:
+            two = best_two(latents, self._parts[0].folded)
+            # NaN is never certain.
+            return FoundCodes(two.best, two.indices, two.second > two.best + slack)
+        elements = _GPU_TILE_ELEMENTS if latents.is_cuda else _TILE_ELEMENTS
+        width = max(part.folded.shape[1] for part in self._parts)
+        num_rows = min(len(latents), max(1, elements // width))
+        tile = latents.new_empty(num_rows * width)
+        found = [
+            best_codes(rows, around, self._parts, self._block, tile)
+            for rows, around in zip(
+                torch.split(latents, num_rows), torch.split(slack, num_rows), strict=True
+            )
+        ]
+        return FoundCodes(*map(torch.cat, zip(*found, strict=True)))
 
-    def _second_pass(self, latents: Tensor) -> Tensor:
-        """Return the nearest codes (R,) of a few latents (R, D), without rounding."""
-        scores = self._scores(latents, latents.new_empty((len(latents), self._folded.shape[1])))
-        limit = (scores.amin(dim=1) + self._slack(latents)).unsqueeze(1)
-        rows, codes = (~(scores > limit))[:, : self.num_codes].nonzero().unbind(1)  # (P,) each
+    def _second_pass(self, latents: Tensor, limit: Tensor) -> Tensor:
+        """Return the nearest codes (R,) of a few latents (R, D), without rounding.
+
+        Args:
+            latents: fp32.
+            limit: (R,) fp32: a code with a higher score is not the nearest.
+        """
+        rows, codes = self._candidates(latents, limit)  # (P,) each
         pairs = max(1, _MAX_PAIRS // self.code_dim)
         parts = [
             exact_scores(latents, self.codebook, *part, self.metric)
@@ -146,10 +138,18 @@ class CodeSearch:
         nearest = codes.new_full((len(latents),), self.num_codes)
         return nearest.scatter_reduce(0, rows, codes, "amin")
 
-    def _scores(self, latents: Tensor, tile: Tensor) -> Tensor:
-        """Return scores (R, K rounded up), smallest for the nearest, in the tile's memory."""
-        one = latents.new_ones((len(latents), 1))
-        return torch.mm(torch.cat((latents, one), dim=1), self._folded, out=tile[: len(latents)])
+    def _candidates(self, latents: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the pairs (row, code) whose score is not above the row's limit, (P,) each."""
+        with_one = torch.cat((latents, latents.new_ones((len(latents), 1))), dim=1)  # (R, D + 1)
+        width = max(part.folded.shape[1] for part in self._parts)
+        tile = latents.new_empty(len(latents) * width)
+        found = []
+        for part in self._parts:
+            scores = part_scores(with_one, part, tile)[:, : self.num_codes - part.first]
+            rows, codes = (~(scores > limit.unsqueeze(1))).nonzero().unbind(1)
+            found.append((rows, codes + part.first))
+        rows, codes = (torch.cat(column) for column in zip(*found, strict=True))
+        return rows, codes
 
     def _slack(self, latents: Tensor) -> Tensor:
         """Return (N,) fp32: how far above a row's minimum the score of its nearest code may lie.
@@ -157,14 +157,22 @@ class CodeSearch:
         A sum of n products in any order is off by at most n u / (1 - n u) times the sum of their
         magnitudes (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1), which
         Cauchy and Schwarz bound by norms; the folded codes are themselves rounded once. Two scores
-        are compared, hence twice that.
+        are compared, hence twice that. Where a sum may overflow on the way, a score says nothing.
+
+        Raises:
+            NonFiniteError: A latent is NaN or infinite.
         """
         terms = self.code_dim + 4
         growth = terms * _ROUNDOFF / (1 - terms * _ROUNDOFF)
-        norms: Tensor = latents.double().norm(dim=1)
-        error: Tensor = growth * (norms * self._max_weight + self._max_bias)
-        error = error + _UNDERFLOW * terms * (2 + norms + self._max_weight)
-        return (2 * error * (1 + 4 * _ROUNDOFF)).float()  # rounding to fp32 must not shrink it
+        norms: Tensor = torch.cat(  # in parts, for the copies in fp64 are large
+            [part.double().norm(dim=1) for part in torch.split(latents, 4096)]
+        )
+        if not norms.isfinite().all():
+            raise NonFiniteError("a latent is NaN or infinite: the model failed on this image")
+        magnitude = norms * self._max_weight + self._max_bias
+        error = growth * magnitude + _UNDERFLOW * terms * (2 + norms + self._max_weight)
+        slack: Tensor = 2 * error * (1 + 4 * _ROUNDOFF)  # rounding to fp32 must not shrink it
+        return slack.masked_fill(magnitude > _OVERFLOW, torch.inf).float()
 
 
 def nearest_code(latents: Tensor, codebook: Tensor, metric: Metric = "l2") -> Tensor:
@@ -194,6 +202,22 @@ def _linear_form(codebook: Tensor, metric: Metric) -> tuple[Tensor, Tensor]:
     if metric == "cosine":
         exact = exact / exact.norm(dim=1, keepdim=True).clamp_min(SHORTEST)
     return -exact.T.float().contiguous(), codebook.new_zeros(len(codebook))
+
+
+def _parts(weight: Tensor, bias: Tensor, block: int, is_whole: bool) -> Iterator[Part]:
+    """Yield the folded codebook in parts, each filled up to whole blocks by codes out of reach."""
+    num_codes = len(bias)
+    size = num_codes if is_whole else max(block, _PART // block * block)
+    for first in range(0, num_codes, size):
+        columns = slice(first, min(first + size, num_codes))
+        padding = -(columns.stop - first) % block
+        folded = torch.cat(
+            (
+                functional.pad(weight[:, columns], (0, padding)),
+                functional.pad(bias[columns], (0, padding), value=torch.inf).unsqueeze(0),
+            )
+        )
+        yield Part(first, folded)
 
 
 def _smallest_of_row(values: Tensor, rows: Tensor, num_rows: int) -> Tensor:
