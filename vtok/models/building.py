@@ -25,6 +25,9 @@ from vtok.models.paella import PaellaTokenizer, paella_shape, paella_state
 from vtok.models.titok import FAMILY as TITOK
 from vtok.models.titok import TitokTokenizer
 from vtok.models.titokshape import titok_shape, titok_state
+from vtok.models.unitok import FAMILY as UNITOK
+from vtok.models.unitok import UnitokTokenizer
+from vtok.models.unitokshape import unitok_shape, unitok_state
 from vtok.models.vtok_base import FAMILY, VtokBaseConfig, VtokBaseTokenizer
 from vtok.models.wrapped import DiffusersTokenizer, Emu3Tokenizer
 
@@ -137,6 +140,12 @@ def _cosmos(config: Config, state: State, name: str) -> Parts:
     return Parts(make, ours)
 
 
+def _unitok(config: Config, state: State, name: str) -> Parts:
+    ours = unitok_state(state)
+    shape = unitok_shape(config, ours)
+    return Parts(lambda: UnitokTokenizer(shape, name=name), ours)
+
+
 def _conv(family: str) -> Callable[[Config, State, str], Parts]:
     def build(config: Config, state: State, name: str) -> Parts:
         ours = CONV_FAMILIES[family].keys.renamed(state)
@@ -165,6 +174,7 @@ _BUILDERS: dict[str, Callable[[Config, State, str], Parts]] = {
     COSMOS: _cosmos,
     PAELLA: _paella,
     TITOK: _titok,
+    UNITOK: _unitok,
     "amused": _wrapped(DiffusersTokenizer, "amused", UNIT),
     "diffusers-vq": _wrapped(DiffusersTokenizer, "diffusers-vq", SIGNED),
     "emu3": _wrapped(Emu3Tokenizer, "emu3", SIGNED),

@@ -1,19 +1,22 @@
 """A checkpoint's model: which of the tensors in a file are the ones to run.
 
 In: what a weights file holds. Out: one flat state dict under the authors' names, averaged weights
-in place of the last ones where there are any, losses and other models' tensors left out. Knows
-nothing of architectures.
+in place of the last ones where there are any, losses and other models' tensors left out; and the
+arguments of its training, where they are kept with it. Knows nothing of architectures.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
 from vtok.errors import WeightsError
 from vtok.models.standins import Inert, Scripted, module_state, scripted_state
 
-# LlamaGen's trainer writes `ema` beside `model`, and its own evaluation takes `ema` first.
-_CONTAINERS = ("ema", "model", "state_dict")
+# The first that is there. LlamaGen's trainer writes `ema` beside `model`, and its own evaluation
+# takes `ema`; UniTok's keeps the model in a `trainer`, beside a discriminator and optimizers.
+_CONTAINERS = ("ema", "model", "state_dict", "trainer", "unitok")
+_ARGUMENTS = "args"
 # Where a tokenizer lies inside a larger model.
 _PARTS = ("first_stage_model.", "gen_vision_model.", "model.gen_vision_model.", "model.vqmodel.")
 _WRAPPERS = ("module.", "_orig_mod.")
@@ -42,6 +45,15 @@ def model_state(held: object) -> dict[str, Tensor]:
     if not state:
         raise WeightsError("it holds no tensors")
     return _averaged(_unwrapped(state))
+
+
+def trainer_arguments(held: object) -> dict[str, Any]:
+    """Return the plain ones of a trainer's arguments, where it kept them beside the weights."""
+    given = held.get(_ARGUMENTS) if isinstance(held, Mapping) else None
+    if not isinstance(given, Mapping):
+        return {}
+    plain = (str, int, float, bool)
+    return {n: v for n, v in given.items() if isinstance(n, str) and isinstance(v, plain)}
 
 
 def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:

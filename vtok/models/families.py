@@ -242,6 +242,7 @@ _MARKS = (  # parts of names that one family alone has
     ("decoder.adaptive.", "open-magvit2"),
     ("decoder.norm_out.conv_y.", "kandinsky-movq"),
     ("vquantizer.", "paella"),
+    ("quantizer.codebooks.", "unitok"),
     ("encoder.quant_conv.", "show-o"),
     (".upsample_conv.", "maskgit"),
     ("encoder.mid.block_1.", "taming"),

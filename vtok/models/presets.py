@@ -236,6 +236,16 @@ PRESETS: dict[str, Preset] = {
     "titok-bl-64-vq8k": _titok(8192, 64, "yucornetto/tokenizer_titok_bl64_vq8k_imagenet"),
     "titok-bl-128-vq8k": _titok(8192, 128, "yucornetto/tokenizer_titok_bl128_vq8k_imagenet"),
     "titok-sl-256-vq8k": _titok(8192, 256, "yucornetto/tokenizer_titok_sl256_vq8k_imagenet"),
+    "unitok-256": Preset(
+        "unitok",
+        16,
+        4096,
+        "MIT",
+        "FoundationVision/unitok_tokenizer",
+        ("unitok_tokenizer.pth",),
+        codes=CodeShape(kind="codebooks", num_codebooks=8),
+        fixed_px=256,
+    ),
     "var-256": _var(256, (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)),
     "var-512": _var(512, (1, 2, 3, 4, 6, 9, 13, 18, 24, 32)),
 }

@@ -31,7 +31,7 @@ from vtok.models.vision.timm_models import is_timm, load_timm_encoder
 from vtok.models.vit import FAMILY as VIT_FAMILY
 from vtok.models.vit import vit_from_json
 from vtok.models.vtok_base import FAMILY, VtokBaseEncoder
-from vtok.models.weights import ModelFolder, load_model, open_folder, read_state
+from vtok.models.weights import ModelFolder, load_model, open_folder, read_model, read_state
 
 DEFAULT_MODEL = "vtok-base"
 
@@ -94,7 +94,7 @@ def load_tokenizer(
         raise UsageError(f"{folder.path}: a TorchScript program: {torchscript.ALLOW}")
     state: Mapping[str, Tensor] = {}
     try:
-        state = read_state(folder)
+        folder, state = read_model(folder)
         if not as_program:
             return _tokenizer(folder, state, name, family)
     except WeightsError as error:
@@ -120,7 +120,7 @@ def convert_tokenizer(name: str, output: Path, family: str | None = None) -> Mod
     """
     folder = find_folder(name)
     try:
-        state = read_state(folder)
+        folder, state = read_model(folder)
         tokenizer = _tokenizer(folder, state, name, family)
     except WeightsError as error:
         raise _located(error, folder) from error

@@ -8,7 +8,7 @@ module that holds them; or a folder itself, written. safetensors come first; pic
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from vtok.errors import WeightsError
 from vtok.io.files import make_folder, write_bytes
-from vtok.models.checkpoint import model_state
+from vtok.models.checkpoint import model_state, trainer_arguments
 from vtok.models.modelfiles import CONFIG_NAME, SAFETENSORS, WEIGHTS_NAME, ModelFiles, find_files
 from vtok.models.pickles import read_pickle
 
@@ -79,11 +79,25 @@ def read_state(folder: ModelFolder) -> dict[str, Tensor]:
     Raises:
         WeightsError: a file is damaged, unsafe, or holds no model.
     """
+    return read_model(folder)[1]
+
+
+def read_model(folder: ModelFolder) -> tuple[ModelFolder, dict[str, Tensor]]:
+    """Return the folder with what its weights files say of the configuration, and the tensors.
+
+    A configuration beside the weights has the last word. Tensors and errors as for `read_state`.
+    """
+    arguments: dict[str, Any] = {}
     found: dict[str, Tensor] = {}
     for path in folder.weights:
         prefix = f"{path.stem}." if len(folder.weights) > 1 else ""
-        found |= {f"{prefix}{name}": tensor for name, tensor in _read_file(path).items()}
-    return found
+        held = _read_file(path)
+        try:
+            found |= {f"{prefix}{name}": tensor for name, tensor in model_state(held).items()}
+        except WeightsError as error:
+            raise WeightsError(f"{path}: {error}") from error
+        arguments |= trainer_arguments(held)
+    return replace(folder, config={**arguments, **folder.config}), found
 
 
 def load_model(
@@ -149,15 +163,11 @@ def save_folder(path: Path, module: nn.Module, config: Mapping[str, Any]) -> Mod
     return open_folder(path)
 
 
-def _read_file(path: Path) -> dict[str, Tensor]:
+def _read_file(path: Path) -> object:
     try:
-        held = load_file(path) if path.suffix == SAFETENSORS else read_pickle(path)
+        return load_file(path) if path.suffix == SAFETENSORS else read_pickle(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: damaged ({error}): get the file again") from error
-    try:
-        return model_state(held)
-    except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from error
 
 
 def _sha256(path: Path) -> str:
