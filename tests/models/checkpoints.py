@@ -167,7 +167,7 @@ def rewrite_json(path: Path, **changes: object) -> None:
 
 def _seeded(family: str) -> tuple[dict[str, object], dict[str, torch.Tensor]]:
     model = json.loads((GOLDEN / family / "model.json").read_text())
-    return model["config"], seeded_state(model["tensors"], model["seed"])
+    return model["config"], seeded_state(model["tensors"], model["seed"], model.get("gains"))
 
 
 def _inert(path: Path) -> Inert:

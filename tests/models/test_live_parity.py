@@ -6,7 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from parity import MAX_DECODE_ERROR, MAX_LATENT_ERROR, NEAR_TIE, Arrays, errors, recorded
+from checkpoints import hub
+from parity import (
+    MAX_DECODE_ERROR,
+    MAX_LATENT_ERROR,
+    NEAR_TIE,
+    Arrays,
+    errors,
+    recorded,
+    references,
+)
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -156,6 +165,20 @@ def test_emu3(tmp_path: Path) -> None:
         return network.quant_conv(network.encoder(frames).permute(0, 2, 1, 3, 4))[:, :, 0]
 
     check("emu3", tmp_path, arrays(network, encode, network.decode, codebook), "emu3")
+
+
+@pytest.mark.parametrize("tag", SIZES)
+def test_emu3_in_its_authors_file(tag: str, tmp_path: Path) -> None:
+    """Their names and configuration, run by transformers: against what their own code gave."""
+    (tmp_path / "emu3").mkdir()
+    tokenizer = load_tokenizer(str(hub(tmp_path / "emu3")))
+    assert tokenizer.spec.family == "emu3"
+    found = errors(tokenizer, references("emu3"), tag)
+    latents, wrong, decoded = recorded("emu3 (BAAI)", tag, found)
+    assert latents <= MAX_LATENT_ERROR
+    assert wrong == 0
+    assert decoded is not None
+    assert (decoded <= MAX_DECODE_ERROR).all()
 
 
 def test_janus(tmp_path: Path) -> None:

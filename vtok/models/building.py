@@ -19,6 +19,7 @@ from vtok.models.cosmos import FAMILY as COSMOS
 from vtok.models.cosmos import cosmos_model
 from vtok.models.dalle import FAMILY as DALLE
 from vtok.models.dalle import DalleTokenizer, dalle_shape, dalle_state
+from vtok.models.emu3 import emu3_config, emu3_state
 from vtok.models.families import CONV_FAMILIES, SIGNED, UNIT, recognised
 from vtok.models.paella import FAMILY as PAELLA
 from vtok.models.paella import PaellaTokenizer, paella_shape, paella_state
@@ -164,6 +165,11 @@ def _wrapped(
     return build
 
 
+def _emu3(config: Config, state: State, name: str) -> Parts:
+    wrap = _wrapped(Emu3Tokenizer, "emu3", SIGNED)
+    return wrap(emu3_config(config), emu3_state(state), name)
+
+
 def _listed() -> str:
     return ", ".join(family_names())
 
@@ -177,6 +183,6 @@ _BUILDERS: dict[str, Callable[[Config, State, str], Parts]] = {
     UNITOK: _unitok,
     "amused": _wrapped(DiffusersTokenizer, "amused", UNIT),
     "diffusers-vq": _wrapped(DiffusersTokenizer, "diffusers-vq", SIGNED),
-    "emu3": _wrapped(Emu3Tokenizer, "emu3", SIGNED),
+    "emu3": _emu3,
     **{family: _conv(family) for family in CONV_FAMILIES},
 }

@@ -231,6 +231,7 @@ _CLASSES = {
     "VQGANModel": "muse-vqgan",
     "PaellaVQModel": "paella",
     "emu3_vqgan": "emu3",
+    "Emu3VisionVQ": "emu3",
     "flava_image_codebook": "dalle",
 }
 _MARKS = (  # parts of names that one family alone has
