@@ -93,6 +93,21 @@ class CodeShape:
             return f"({self.num_codebooks}, {self.length or 'L'})"
         return f"(h, w, {self.depth})" if self.kind == "deep-grid" else "(h, w)"
 
+    @property
+    def in_words(self) -> str:
+        """What the axes are, and in which order the indices lie along them."""
+        if self.kind == "deep-grid":
+            return f"{self.depth} indices a cell, coarse to fine; cells row by row"
+        if self.kind == "scales":
+            ends = f"{self.scales[0]} to {self.scales[-1]}"
+            return f"{len(self.scales)} grids one after the other, {ends}, each row by row"
+        if self.kind == "codebooks":
+            rows = "" if self.num_codebooks == 1 else "a row a codebook; "
+            if self.length is None:
+                return f"{rows}the cells of an image, row by row"
+            return f"{rows}{self.length} positions of a sequence, which have no place in the image"
+        return "an index a cell, row by row"
+
     def to_json(self) -> dict[str, Any]:
         """Return the kind and its own numbers, JSON-ready."""
         numbers: dict[CodeKind, dict[str, Any]] = {

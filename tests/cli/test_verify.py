@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vtok.codeshape import CodeShape
+from vtok.records import Grid
 from vtok.shards.commit import read_commit
 from vtok.shards.fields import encode_json
 from vtok.shards.layouts import BlockLayout, SampleLayout
@@ -179,6 +181,21 @@ def test_indices_are_decoded_and_compared(
     assert "less than --min-psnr 90" in outcome.stderr
 
 
+def test_crops_are_compared_with_what_the_model_saw(
+    vtok: Any, photos: Path, model: Path, tmp_path: Path
+) -> None:
+    out, arguments = tmp_path / "out", ("--model", model, "--workers", 0)
+    vtok("encode-vq", photos, out, *arguments, "--size", 24, "--flip", "--quiet")
+    images = tmp_path / "images"
+    views = vtok("decode-vq", out, images, "--reference", photos, "--json").report["quality"]
+    worst: dict[str, float] = {}
+    for each in views["images"]:
+        worst[each["key"]] = min(each["psnr_db"], worst.get(each["key"], 1e9))
+    found = vtok("verify", out, "--decode", 99, "--min-psnr", 0, "--json").report["quality"]
+    assert {each["key"]: each["psnr_db"] for each in found["images"]} == worst
+    assert len(views["images"]) == 2 * len(worst) == 14
+
+
 def test_features_have_no_decoder(vtok: Any, photos: Path, model: Path, tmp_path: Path) -> None:
     vtok("encode-continuous", photos, tmp_path, "--model", model, "--workers", 0, "--quiet")
     vtok("verify", tmp_path)
@@ -217,6 +234,44 @@ def test_what_only_reading_can_tell(tmp_path: Path, layout: type) -> None:
     assert audit.problems == (
         "sample 'k1': view whole has indices of shape (2, 3), its grid is (3, 3)",
     )
+
+
+CELLS = CodeShape(kind="codebooks", num_codebooks=2)
+SCALES = CodeShape(kind="scales", scales=(Grid(rows=1, cols=1), Grid(rows=2, cols=3)))
+
+
+@pytest.mark.parametrize(
+    ("codes", "sound", "other"),
+    [
+        (CodeShape(kind="deep-grid", depth=2), (2, 3, 2), (3, 2, 2)),
+        (CELLS, (2, 6), (2, 7)),
+        (SCALES, (7,), None),
+    ],
+)
+def test_grids_are_held_against_the_models_shape(
+    tmp_path: Path, codes: CodeShape, sound: tuple[int, ...], other: tuple[int, ...] | None
+) -> None:
+    from vtok.pipelines.audit import AuditTask, audit_shard
+    from vtok.shards.header import ModelRecord, ShardHeader
+    from vtok.shards.samples import Sample
+    from vtok.shards.writer import ShardWriter
+
+    model = ModelRecord(
+        name="m", family="f", weights_sha256="ab" * 32, codebook_size=9, codes=codes
+    )
+    header = ShardHeader(kind="indices", plan_sha256="cd" * 32, model=model)
+    path = tmp_path / "a.tar"
+    grid: dict[str, object] = {"rows": 2, "cols": 3}
+    with ShardWriter(path, header) as writer:
+        meta = {"token_grids": {"whole": grid}}
+        writer.add(Sample(key="k0", meta=meta, indices={"whole": np.zeros(sound, np.int64)}))
+        bad = grid if other else {"rows": "2", "cols": 3}
+        meta = {"token_grids": {"whole": bad}}
+        indices = {"whole": np.zeros(other or sound, np.int64)}
+        writer.add(Sample(key="k1", meta=meta, indices=indices))
+    audit = audit_shard(AuditTask(path=path))
+    assert [each.partition(":")[0] for each in audit.problems] == ["sample 'k1'"]
+    assert "its grid is" in audit.problems[0]
 
 
 def test_the_counts_are_those_of_the_commit(out: Path) -> None:

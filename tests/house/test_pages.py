@@ -13,6 +13,7 @@ from vtok.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "vtok" / "nn" / "README.md"
+SEQUENCES = ROOT / "vtok" / "sequences" / "README.md"
 CAPTIONS = {"a red square": (40, 40), "a blue panorama": (24, 80), "green, upright": (64, 32)}
 
 
@@ -45,3 +46,20 @@ def test_images_into_a_text_model(
     printed = capsys.readouterr().out
     assert "[25, 30, 32]" in printed
     assert printed.splitlines()[-3:] == list(CAPTIONS)[::-1]
+
+
+def test_indices_as_tokens(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(photos.parent)
+    made = CliRunner().invoke(app, ["encode-vq", "photos", "out", "--workers", "0", "--quiet"])
+    assert made.exit_code == 0, made.output
+    blocks = re.findall(r"```python\n(.*?)```", SEQUENCES.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, SEQUENCES.name, "exec"), {"__name__": "page"})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1:] for line in lines] == [
+        ["whole", f"({height // 8},", f"{width // 8})", str(height * width // 64)]
+        for height, width in CAPTIONS.values()
+    ]

@@ -1,6 +1,7 @@
 """TiTok against its authors' own code, both releases of it; and what its files may not say."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,18 +9,33 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from parity import GOLDEN, MAX_DECODE_ERROR, MAX_LATENT_ERROR, errors, recorded, references
+from parity import (
+    GOLDEN,
+    MAX_DECODE_ERROR,
+    MAX_LATENT_ERROR,
+    errors,
+    pixels_of,
+    recorded,
+    references,
+)
+from PIL import Image
 from safetensors.torch import save_file
 from seeded import seeded_state
 from torch import Tensor, nn
 from torch.nn import functional
+from typer.testing import CliRunner
 
+from vtok.cli.app import app
 from vtok.errors import ShardError, UsageError, WeightsError
 from vtok.models import registry
 from vtok.models.registry import convert_tokenizer, load_tokenizer
 from vtok.models.titok import TitokTokenizer
 from vtok.records import Size
+from vtok.resolution import Plan, render
+from vtok.shards.shardset import open_shards
 
+SAMPLES = Path(__file__).parents[2] / "sample_images"
+PHOTOS = ("coffee.jpg", "camera.png")
 LABELS = ["titok", "titok-vq8k"]  # with proxies and cosine; with pixels and distances
 STATES: dict[str, dict[str, Tensor]] = {}
 
@@ -242,3 +258,44 @@ def test_a_preset_of_another_length_is_refused(
     with pytest.raises(WeightsError, match=r"titok-b-64 should give indices \(1, 64\).*\(1, 32\)"):
         load_tokenizer("titok-b-64")
     assert load_tokenizer("titok-l-32").spec.family == "titok"
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(each) for each in arguments], prog_name="vtok")
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_the_commands_take_it_from_photographs_and_back(tmp_path: Path) -> None:
+    """Crops of its size, indices (1, 32) in the smallest dtype, the words for them, and images."""
+    (tmp_path / "model").mkdir()
+    tokenizer = titok(tmp_path / "model", "titok")
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for name in PHOTOS:
+        shutil.copy(SAMPLES / name, photos / name)
+    (photos / "cut.jpg").write_bytes((SAMPLES / PHOTOS[0]).read_bytes()[:2000])
+    quick = ("--workers", 0, "--max-failure-rate", 0.5, "--quiet")
+    run("encode-vq", photos, out, "--model", tmp_path / "model", "--size", 64, *quick)
+    samples = list(open_shards(str(out)))
+    assert [sample.array.shape for sample in samples] == [(1, 32)] * len(PHOTOS)
+    assert {sample.array.dtype for sample in samples} == {np.dtype(np.uint8)}
+    for sample in samples:
+        assert sample.meta["token_grids"] == {}
+        with Image.open(photos / sample.meta["source"]) as image:
+            (view,) = render(Plan.from_json(sample.meta), image.convert("RGB"))
+        with torch.inference_mode():
+            expected = tokenizer.tokenize(pixels_of(tokenizer, view[None]))[0].numpy()
+        assert (sample.array == expected).mean() > 0.9, "all but what batches round otherwise"
+    assert "indices (1, 32): 32 positions of a sequence" in run("inspect", out)
+    assert "whole" in run("verify", out, "--decode", 2, "--min-psnr", 0)
+    run("models", "convert", tmp_path / "model", tmp_path / "converted")
+    run("decode-vq", out, tmp_path / "back", "--model", tmp_path / "converted", "--quiet")
+    for path in (tmp_path / "back").glob("*.png"):
+        with Image.open(path) as image:
+            assert image.size == (64, 64)
+    assert len(list((tmp_path / "back").glob("*.png"))) == len(PHOTOS)
+    stable = run(
+        "inspect", photos / PHOTOS[0], "--stability", "--model", tmp_path / "model", "--size", 64
+    )
+    assert "of 32" in stable

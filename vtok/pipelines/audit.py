@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from vtok.codeshape import CodeShape
 from vtok.errors import SampleError, ShardError
 from vtok.io.headers import read_header
 from vtok.io.places import Place, local_copy, sha256_of
 from vtok.pipelines.restore import plan_of
+from vtok.records import Grid
 from vtok.resolution import Plan
 from vtok.shards.commit import CommitRecord
 from vtok.shards.header import ShardHeader
@@ -204,7 +206,7 @@ def check_sample(sample: Sample, header: ShardHeader) -> Iterator[str]:
         yield f"its views are {', '.join(sorted(views)) or 'none'}, its plan has others"
     elif not views:
         yield "it holds nothing"
-    yield from _check_grids(sample)
+    yield from _check_grids(sample, header.model.codes if header.model else None)
     dim = header.model.spec.get("dim") if header.model else None
     for view, features in sample.features.items():
         if type(dim) is int and features.shape[-1:] != (dim,):
@@ -213,15 +215,20 @@ def check_sample(sample: Sample, header: ShardHeader) -> Iterator[str]:
         yield from _check_images(sample, plan)
 
 
-def _check_grids(sample: Sample) -> Iterator[str]:
-    """Hold the shapes of index grids against the metadata's."""
+def _check_grids(sample: Sample, codes: CodeShape | None) -> Iterator[str]:
+    """Hold the shapes of indices against the metadata's grids, as the model's shape has them."""
     grids = sample.meta.get("token_grids")
     for view, indices in sample.indices.items():
         grid = grids.get(view) if isinstance(grids, dict) else None
-        if isinstance(grid, dict) and indices.ndim == 2:
-            expected = (grid.get("rows"), grid.get("cols"))
-            if indices.shape != expected:
-                yield f"view {view} has indices of shape {indices.shape}, its grid is {expected}"
+        if not isinstance(grid, dict):
+            continue
+        sides: tuple[Any, Any] = (grid.get("rows"), grid.get("cols"))
+        try:
+            expected = (codes or CodeShape()).shape_of(Grid(rows=sides[0], cols=sides[1]))
+        except (TypeError, ValueError):  # no grid, or not the scales' last one
+            expected = ()
+        if indices.shape != expected:
+            yield f"view {view} has indices of shape {indices.shape}, its grid is {sides}"
 
 
 def _check_images(sample: Sample, plan: Plan) -> Iterator[str]:

@@ -87,7 +87,9 @@ def _schema(facts: ShardsFacts, width: int | None) -> Text:
     num_seen = max(each.num_samples for each in facts.fields)
     if num_seen < facts.tally.written:
         layout += f"; the fields are those of the first {plural(num_seen, 'sample')}"
-    return text.append(f"  {layout}\n", "dim")
+    text.append(f"  {layout}\n", "dim")
+    codes = facts.header.model.codes if facts.header.model else None
+    return text.append(f"  indices {codes}: {codes.in_words}\n", "dim") if codes else text
 
 
 def _shapes(field: FieldFacts) -> str:

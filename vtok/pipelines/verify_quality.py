@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from vtok.engine.decoding import DecodePool
 from vtok.engine.preparation import ImageTask, Outcome, Preparation, Prepared
@@ -24,9 +25,9 @@ from vtok.pipelines.config import CutConfig, ModelConfig
 from vtok.pipelines.cut import scheme_for
 from vtok.pipelines.inputs import list_inputs
 from vtok.pipelines.outcome import Comparison, ImageQuality
-from vtok.pipelines.restore import can_stitch, plan_of, restore, shown_region
+from vtok.pipelines.restore import can_stitch, plan_of, restore, shown_region, shows_crops
 from vtok.pipelines.survey import ordered_views
-from vtok.resolution import SchemeOptions, resolve
+from vtok.resolution import SchemeOptions, render, resolve
 from vtok.shards.header import ShardHeader
 from vtok.shards.plan import RunPlan
 from vtok.shards.samples import Sample
@@ -163,10 +164,14 @@ def _stitched(
         return "the decoder's output is not finite"
     if plan is None:
         return [(pixels[0], original)] if pixels[0].shape == original.shape else _OTHER_SIZE
-    if not can_stitch(plan):
-        return _SINGLE_VIEWS
     if original.shape[:2] != (plan.size.height, plan.size.width):
         return _OTHER_SIZE
+    if shows_crops(plan):  # each is compared with what the model saw
+        seen = render(plan, Image.fromarray(original))
+        pairs = list(zip(pixels, seen, strict=True))
+        return pairs if all(one.shape == other.shape for one, other in pairs) else _OTHER_SIZE
+    if not can_stitch(plan):
+        return _SINGLE_VIEWS
     box = shown_region(plan, sample.key)
     shown = original[box.top : box.bottom, box.left : box.right]
     picture = restore(plan, pixels, key=sample.key)
