@@ -286,6 +286,7 @@ def test_how_images_are_decoded_and_how_many_at_once_is_in_the_plan(
     plan = json.loads((tmp_path / "out" / "plan.json").read_text(encoding="utf-8"))
     assert plan["configuration"]["batch_pixels"] > 0
     assert "decoding" in vtok(*arguments, "--decoding", "scaled", code=3).stderr
+    assert "resizing" in vtok(*arguments, "--resizing", "fast", code=3).stderr
     assert vtok(*arguments, "--json").report["images"] == 0
     one_by_one = vtok(*arguments, "--batch-size", 1, code=3).stderr
     assert "batch_size" in one_by_one

@@ -51,6 +51,23 @@ def test_simplejpegs_pixels_are_pillows(
     np.testing.assert_array_equal(np.asarray(ours), np.asarray(Image.open(io.BytesIO(data))))
 
 
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("size", [(64, 96), (37, 53), (101, 99)])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_simplejpegs_reduced_pixels_are_pillows(
+    reduction: int, size: tuple[int, int], subsampling: str
+) -> None:
+    pytest.importorskip("simplejpeg")
+    data = jpeg(*size, subsampling=subsampling)
+    theirs = Image.open(io.BytesIO(data))
+    theirs.draft(None, (theirs.width // reduction, theirs.height // reduction))
+    height, width = -(-size[0] // reduction), -(-size[1] // reduction)
+    ours = turbo.decode_rgb(data, (height, width))
+    assert ours is not None
+    np.testing.assert_array_equal(ours, np.asarray(theirs))
+    assert turbo.decode_rgb(data, (height, width + 1)) is None  # no size that it decodes at
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_an_installed_simplejpeg_changes_nothing(
     orientation: int, monkeypatch: pytest.MonkeyPatch
@@ -60,7 +77,7 @@ def test_an_installed_simplejpeg_changes_nothing(
     calls: list[bytes] = []
     real = turbo.decode_rgb
 
-    def spy(data: bytes) -> Image.Image | None:
+    def spy(data: bytes) -> np.ndarray | None:
         calls.append(data)
         return real(data)
 

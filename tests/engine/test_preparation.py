@@ -85,7 +85,7 @@ def test_memory_that_rendering_lacks_is_the_images_fault(monkeypatch: pytest.Mon
     def short_of_memory(*_: object, **options: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("vtok.engine.preparation.render", short_of_memory)
+    monkeypatch.setattr("vtok.engine.preparation.render_frozen", short_of_memory)
     outcome = small_preparation().prepare(png_task(0))
     assert isinstance(outcome, Failure)
     assert (outcome.stage, outcome.reason) == ("plan", "too-large")

@@ -62,6 +62,8 @@ class BenchFlags:
     limit: BenchLimit = 200
     rounds: Rounds = 3
     workers: options.Workers = None
+    decoding: options.Decoding = options.DecodingChoice.EXACT
+    resizing: options.Resizing = options.ResizingChoice.EXACT
     search: Search = False
     timeline: Timeline = None
     json: options.Json = False
@@ -76,7 +78,7 @@ def bench(images: options.Input, model: ModelFlags, cut: CutFlags, flags: BenchF
     Examples:
       vtok bench photos/
       vtok bench photos/ --tokens vq --device cuda --timeline overlap.png
-      vtok bench photos/ --fake-device 1 --json
+      vtok bench photos/ --fake-device 1 --resizing fast --json
       vtok bench photos/ --search
     """
     from vtok.pipelines.bench import BenchConfig  # brings torch
@@ -91,6 +93,8 @@ def bench(images: options.Input, model: ModelFlags, cut: CutFlags, flags: BenchF
         limit=flags.limit,
         rounds=flags.rounds,
         workers=flags.workers,
+        decoding=flags.decoding.value,
+        resizing=flags.resizing.value,
         search=flags.search,
     )
     with orderly_interrupts():

@@ -211,6 +211,7 @@ class RunFlags:
     shard_size: options.ShardSize = DEFAULT_SHARD_SIZE
     workers: options.Workers = None
     decoding: options.Decoding = options.DecodingChoice.EXACT
+    resizing: options.Resizing = options.ResizingChoice.EXACT
     limit: options.Limit = None
     overwrite: options.Overwrite = False
     on_error: options.OnError = options.OnErrorChoice.SKIP
@@ -235,6 +236,7 @@ class RunFlags:
             shard_size=self.shard_size,
             workers=self.workers,
             decoding=self.decoding.value,
+            resizing=self.resizing.value,
             overwrite=self.overwrite,
             on_error=self.on_error.value,
             max_failure_rate=self.max_failure_rate,

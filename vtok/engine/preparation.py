@@ -20,8 +20,9 @@ from vtok.io.headers import sniff
 from vtok.io.images import REDUCTIONS, DecodedImage, DecodeLimits, check_file_bytes, decode
 from vtok.io.sources.item import SourceItem
 from vtok.records import Failure, Size, Stage
+from vtok.resolution.painters import Resizing, painter
 from vtok.resolution.plan import Plan
-from vtok.resolution.rendering import reduction_for, render
+from vtok.resolution.rendering import reduction_for, render_frozen
 from vtok.resolution.scheme import Scheme
 
 Pixels = npt.NDArray[np.uint8]
@@ -116,6 +117,11 @@ class Preparation:
         with_sidecars: Read what lies beside each image too.
         decoding: `exact` decodes every pixel; `scaled` lets a JPEG decoder leave out what the
             scheme's first resize would not keep (`vtok.resolution.rendering.reduction_for`).
+        resizing: `exact` has Pillow's pixels; `fast` may be off by a level here and there
+            (`vtok.resolution.painters`).
+
+    Raises:
+        UsageError: what resizes fast is not installed.
     """
 
     scheme: Scheme
@@ -123,6 +129,11 @@ class Preparation:
     background: Colour = WHITE
     with_sidecars: bool = False
     decoding: Decoding = "exact"
+    resizing: Resizing = "exact"
+
+    def __post_init__(self) -> None:
+        """Refuse here what every image would fail of."""
+        painter(self.resizing)
 
     def prepare(self, task: ImageTask) -> Outcome:
         """Return the views of an image, or the typed failure of exactly this image.
@@ -140,7 +151,7 @@ class Preparation:
             picture = decode(data, self.limits, background=self.background, choose_reduction=choose)
             stage = "plan"
             plan = self.scheme.plan(picture.size, task.key)
-            views = _render(plan, picture)
+            views = self._render(plan, picture)
         except SampleError as error:
             return task.failure(stage, error.reason, str(error))
         facts = ImageFacts(
@@ -159,12 +170,13 @@ class Preparation:
         except SampleError:
             return 1  # said once the image is known to be whole
 
-
-def _render(plan: Plan, picture: DecodedImage) -> tuple[Pixels, ...]:
-    """Render, with running out of memory as what it is: an image that asks for too much."""
-    try:
-        return tuple(render(plan, picture.image, reduction=picture.reduction))
-    except MemoryError as error:
-        raise ImageTooLargeError(
-            f"its {plan.num_views} views need more memory than there is"
-        ) from error
+    def _render(self, plan: Plan, picture: DecodedImage) -> tuple[Pixels, ...]:
+        """Render, with running out of memory as what it is: an image that asks for too much."""
+        by = painter(self.resizing)
+        try:
+            views = render_frozen(plan, picture.picture, reduction=picture.reduction, painter=by)
+            return tuple(views)
+        except MemoryError as error:
+            raise ImageTooLargeError(
+                f"its {plan.num_views} views need more memory than there is"
+            ) from error

@@ -14,6 +14,8 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from vtok.errors import CorruptImageError, ImageTooLargeError
@@ -41,6 +43,7 @@ REDUCTIONS = (8, 4, 2)
 """What a JPEG decoder can leave out exactly: 8 frequencies a side, halved."""
 
 ChooseReduction = Callable[[Size], int]
+Pixels = npt.NDArray[np.uint8]
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -58,17 +61,23 @@ class DecodedImage:
     """One upright picture.
 
     Attributes:
-        image: Mode RGB, 8-bit sRGB.
+        picture: 8-bit sRGB, as its decoder gave it: an image of mode RGB or (H, W, 3) uint8.
         size: Height and width of the upright picture that is stored.
         conversions: Codes of everything that was done to the stored pixels, in order.
-        reduction: How many stored pixels a side became one of `image`; 1 but where it was asked
+        reduction: How many stored pixels a side became one of `picture`; 1 but where it was asked
             for. The last of a row or column may stand for fewer.
     """
 
-    image: Image.Image
+    picture: Image.Image | Pixels
     size: Size
     conversions: tuple[str, ...]
     reduction: int = 1
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture as an image, mode RGB."""
+        picture = self.picture
+        return picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
 
 
 def decode(
@@ -103,10 +112,16 @@ def decode(
     with open_image(io.BytesIO(data), (header.format,), max_pixels=limits.max_pixels) as stored:
         _check_agreement(stored, header)
         done = ["first-frame"] if header.num_frames > 1 else []
-        reduction = _reduce(stored, header, choose_reduction)
-        picture = _pixels(data, stored, header, reduction)
+        reduction = _reduction(header, choose_reduction)
         if reduction > 1:
             done.append(f"reduced-{reduction}")
+        pixels = _turbo_pixels(data, stored, header, reduction)
+        if pixels is not None and header.orientation == 1 and "icc_profile" not in stored.info:
+            _check_decoded(header, reduction, pixels.shape[0], pixels.shape[1])
+            return DecodedImage(
+                picture=pixels, size=header.size, conversions=tuple(done), reduction=reduction
+            )
+        picture = _load(stored, reduction, pixels)
         if header.orientation != 1:
             done.append(f"orientation-{header.orientation}")
             if header.format != "TIFF":  # Pillow turns a TIFF while it loads
@@ -116,16 +131,14 @@ def decode(
             picture, codes = to_srgb(
                 picture, background=background, is_deep=header.mode.endswith(";16")
             )
-    size = Size(height=picture.height, width=picture.width)
-    if size != _reduced(header.size, reduction):
-        raise CorruptImageError(f"{header.format}: says {header.size} and decodes to {size}")
+    _check_decoded(header, reduction, picture.height, picture.width)
     return DecodedImage(
-        image=picture, size=header.size, conversions=(*done, *codes), reduction=reduction
+        picture=picture, size=header.size, conversions=(*done, *codes), reduction=reduction
     )
 
 
-def _reduce(stored: Image.Image, header: ImageHeader, choose: ChooseReduction | None) -> int:
-    """Make the decoder leave out pixels, if that may be; return how many become one a side."""
+def _reduction(header: ImageHeader, choose: ChooseReduction | None) -> int:
+    """Return how many pixels a side the decoder is to make one."""
     if choose is None or header.format != "JPEG":
         return 1
     reduction = choose(header.size)
@@ -133,20 +146,37 @@ def _reduce(stored: Image.Image, header: ImageHeader, choose: ChooseReduction | 
     is_whole = upright.height % reduction == 0 and upright.width % reduction == 0
     if header.orientation != 1 and not is_whole:
         return 1  # a turn would bring the part of a pixel at the right or lower edge elsewhere
-    if reduction > 1:
-        stored.draft(None, (stored.width // reduction, stored.height // reduction))
     return reduction
 
 
-def _pixels(data: bytes, stored: Image.Image, header: ImageHeader, reduction: int) -> Image.Image:
-    """Return the stored pixels, by whoever has them first, with Pillow's notes on them."""
-    if header.format == "JPEG" and stored.mode == "RGB" and reduction == 1:
-        picture = turbo.decode_rgb(data)
-        if picture is not None:
-            picture.info = stored.info
-            return picture
+def _turbo_pixels(
+    data: bytes, stored: Image.Image, header: ImageHeader, reduction: int
+) -> Pixels | None:
+    """Return the stored pixels where simplejpeg has them; they are Pillow's."""
+    if header.format != "JPEG" or stored.mode != "RGB":
+        return None
+    if reduction == 1:
+        return turbo.decode_rgb(data)
+    return turbo.decode_rgb(data, (-(-stored.height // reduction), -(-stored.width // reduction)))
+
+
+def _load(stored: Image.Image, reduction: int, pixels: Pixels | None) -> Image.Image:
+    """Return the stored pixels as an image, with Pillow's notes on them."""
+    if pixels is not None:
+        picture = Image.fromarray(pixels)
+        picture.info = stored.info
+        return picture
+    if reduction > 1:
+        stored.draft(None, (stored.width // reduction, stored.height // reduction))
     stored.load()
     return stored
+
+
+def _check_decoded(header: ImageHeader, reduction: int, height: int, width: int) -> None:
+    """Refuse an image that did not become what its header says."""
+    size = Size(height=height, width=width)
+    if size != _reduced(header.size, reduction):
+        raise CorruptImageError(f"{header.format}: says {header.size} and decodes to {size}")
 
 
 def _reduced(size: Size, reduction: int) -> Size:

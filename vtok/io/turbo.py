@@ -1,6 +1,6 @@
 """JPEG pixels by simplejpeg where it is installed: those of Pillow, bit for bit, in less time.
 
-In: the bytes of a JPEG of three channels. Out: a Pillow image, or None where Pillow is to decode it
+In: the bytes of a JPEG of three channels. Out: its pixels, or None where Pillow is to decode it
 itself: simplejpeg is not there, does not take the file, or does not agree with Pillow on this
 machine (both bring a libjpeg of their own). Whatever it refuses is left to Pillow, whose verdict is
 then the same with and without it. This file knows no limits and no metadata.
@@ -9,33 +9,38 @@ then the same with and without it. This file knows no limits and no metadata.
 import functools
 import io
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-_Decode = Callable[..., Any]
+Pixels = npt.NDArray[np.uint8]
+_Decode = Callable[..., Pixels]
 
 _PROBE_PX = 53  # no multiple of a block: edges and fractions of chroma are looked at as well
 
 
-def decode_rgb(data: bytes) -> Image.Image | None:
-    """Return the stored pixels of a JPEG, mode RGB; None where Pillow is to decode it.
+def decode_rgb(data: bytes, size: tuple[int, int] | None = None) -> Pixels | None:
+    """Return the stored pixels of a JPEG, (H, W, 3) uint8; None where Pillow is to decode it.
 
     Args:
         data: The encoded image; its header has been checked.
+        size: Height and width to decode it at: a half, a quarter or an eighth of what is stored,
+            rounded up. None for all pixels.
     """
     decode = _trusted()
     if decode is None:
         return None
     try:
-        pixels = decode(
-            data, "RGBX"
-        )  # four bytes a pixel are what Pillow keeps: copied as they lie
+        return decode(data, "RGB") if size is None else _decode_at(decode, data, size)
     except (ValueError, MemoryError, RuntimeError):
         return None
-    height, width, _ = pixels.shape
-    return Image.frombytes("RGB", (width, height), pixels.data, "raw", "RGBX")
+
+
+def _decode_at(decode: _Decode, data: bytes, size: tuple[int, int]) -> Pixels | None:
+    """Return the pixels at the size, or None if the decoder prefers another."""
+    pixels = decode(data, "RGB", min_height=size[0], min_width=size[1], min_factor=2)
+    return pixels if pixels.shape[:2] == size else None
 
 
 @functools.cache
@@ -52,7 +57,14 @@ def _trusted() -> _Decode | None:
     for subsampling in (0, 1, 2):
         buffer = io.BytesIO()
         probe.save(buffer, "JPEG", quality=80, subsampling=subsampling)
-        ours = np.asarray(Image.open(buffer))
-        if not np.array_equal(ours, decode(buffer.getvalue(), "RGB")):
+        data = buffer.getvalue()
+        if not np.array_equal(np.asarray(Image.open(buffer)), decode(data, "RGB")):
             return None
+        for reduction in (2, 4, 8):
+            reduced = Image.open(buffer)
+            reduced.draft(None, (reduced.width // reduction, reduced.height // reduction))
+            theirs = np.asarray(reduced)
+            ours = _decode_at(decode, data, (theirs.shape[0], theirs.shape[1]))
+            if ours is None or not np.array_equal(ours, theirs):
+                return None
     return decode

@@ -28,7 +28,7 @@ from vtok.engine.search_cost import SearchCost, search_costs
 from vtok.engine.times import Span, StageTimes
 from vtok.errors import InputError, UsageError
 from vtok.models import registry
-from vtok.pipelines.config import CutConfig, ModelConfig, RunConfig
+from vtok.pipelines.config import CutConfig, Decoding, ModelConfig, Resizing, RunConfig
 from vtok.pipelines.cut import default_scheme, scheme_for, scheme_record
 from vtok.pipelines.describe import describe
 from vtok.pipelines.encode_continuous import FeatureMaker
@@ -64,6 +64,8 @@ class BenchConfig:
         limit: Only the first so many images.
         rounds: How often everything is measured.
         workers: As in `RunConfig`.
+        decoding: Likewise.
+        resizing: Likewise.
         search: Compare the search for the nearest code with `torch.cdist` too.
     """
 
@@ -75,6 +77,8 @@ class BenchConfig:
     limit: int = 200
     rounds: int = 3
     workers: int | None = None
+    decoding: Decoding = "exact"
+    resizing: Resizing = "exact"
     search: bool = False
 
     def __post_init__(self) -> None:
@@ -185,7 +189,7 @@ def bench(config: BenchConfig) -> BenchReport:
     subject = _fake(config) if config.fake_device_ms is not None else _real(config)
     items = list_inputs(config.input, config.limit)
     tasks = list(items.tasks(range(min(STAGE_IMAGES, len(items.items)))))
-    preparation = Preparation(scheme=subject.scheme)
+    preparation = subject.preparation
     decode, model, write = [], [], []
     runs: list[_Run] = []
     for _ in range(config.rounds):
@@ -226,7 +230,7 @@ class _Subject:
     """What is measured: a recipe whose model is loaded, and how its device's time is known."""
 
     recipe: Recipe
-    scheme: Scheme
+    preparation: Preparation
     device: str
     compute_dtype: str
     is_on_host: bool
@@ -261,6 +265,8 @@ def _run(config: BenchConfig, subject: _Subject) -> _Run:
             output=Path(folder) / "out",
             limit=config.limit,
             workers=config.workers,
+            decoding=config.decoding,
+            resizing=config.resizing,
             shard_size=FAKE_SHARD,
         )
         # What was written before is not this run's to bring to the disk.
@@ -298,9 +304,10 @@ def _real(config: BenchConfig) -> _Subject:
         placed = placement.measured(features_forward(encoder, **where), scheme)
         maker = partial(FeatureMaker, encoder, needs, placed)
     on_host = placement.device.type == "cpu"
+    preparation = _preparation(config, scheme)
     return _Subject(
-        recipe=_recipe(is_vq, scheme, record, maker),
-        scheme=scheme,
+        recipe=_recipe(is_vq, preparation, record, maker),
+        preparation=preparation,
         device=str(placement.device),
         compute_dtype=str(placement.dtype).removeprefix("torch."),
         is_on_host=on_host,
@@ -323,9 +330,10 @@ def _fake(config: BenchConfig) -> _Subject:
         weights_sha256="0" * 64,
         codebook_size=16384 if is_vq else None,
     )
+    preparation = _preparation(config, scheme)
     return _Subject(
-        recipe=_recipe(is_vq, scheme, record, lambda times: _FakeMaker(forward, is_vq, times)),
-        scheme=scheme,
+        recipe=_recipe(is_vq, preparation, record, lambda times: _FakeMaker(forward, is_vq, times)),
+        preparation=preparation,
         device=f"fake, {config.fake_device_ms:g} ms a view",
         compute_dtype="none",
         is_on_host=False,
@@ -333,14 +341,21 @@ def _fake(config: BenchConfig) -> _Subject:
     )
 
 
+def _preparation(config: BenchConfig, scheme: Scheme) -> Preparation:
+    return Preparation(scheme=scheme, decoding=config.decoding, resizing=config.resizing)
+
+
 def _recipe(
-    is_vq: bool, scheme: Scheme, record: ModelRecord, maker: Callable[[StageTimes], MakesSamples]
+    is_vq: bool,
+    preparation: Preparation,
+    record: ModelRecord,
+    maker: Callable[[StageTimes], MakesSamples],
 ) -> Recipe:
     return Recipe(
         command="encode-vq" if is_vq else "encode-continuous",
         kind="indices" if is_vq else "features",
-        configuration={"scheme": scheme_record(scheme)},
-        preparation=Preparation(scheme=scheme),
+        configuration={"scheme": scheme_record(preparation.scheme)},
+        preparation=preparation,
         open_maker=maker,
         libraries=LIBRARIES,
         model=record,

@@ -17,6 +17,7 @@ from vtok.resolution.options import SchemeOptions
 StoredLayout = Literal["sample", "block"]
 OnError = Literal["skip", "fail"]
 Decoding = Literal["exact", "scaled"]
+Resizing = Literal["exact", "fast"]
 ImageFormatName = Literal["png", "jpg", "webp"]
 OutputFormatName = Literal["files", "webdataset"]
 OutputName = Literal["patches", "projected", "pooled", "cls"]
@@ -46,6 +47,8 @@ class RunConfig:
             Changes no byte.
         decoding: `exact` decodes every pixel; `scaled` decodes large JPEGs reduced, where the
             scheme would reduce them further anyhow. Part of the plan.
+        resizing: `exact` has Pillow's pixels; `fast` is off by a level here and there. Part of the
+            plan.
         overwrite: Start over if the folder holds another run, instead of refusing.
         on_error: `skip` records an image that fails and goes on, `fail` ends the run.
         max_failure_rate: Share of failed images, in [0, 1], above which the run ends, looked at
@@ -62,6 +65,7 @@ class RunConfig:
     shard_size: int = DEFAULT_SHARD_SIZE
     workers: int | None = None
     decoding: Decoding = "exact"
+    resizing: Resizing = "exact"
     overwrite: bool = False
     on_error: OnError = "skip"
     max_failure_rate: float | None = None

@@ -101,6 +101,7 @@ def encode_continuous_recipe(config: EncodeContinuousConfig) -> Recipe:
             with_sidecars=True,
             limits=config.run.limits.for_decoding(),
             decoding=config.run.decoding,
+            resizing=config.run.resizing,
         ),
         open_maker=lambda times: FeatureMaker(
             model.load(), model.needs, placement, times, sequence

@@ -70,6 +70,7 @@ def encode_vq_recipe(config: EncodeVqConfig) -> Recipe:
             with_sidecars=True,
             limits=config.run.limits.for_decoding(),
             decoding=config.run.decoding,
+            resizing=config.run.resizing,
         ),
         open_maker=lambda times: IndexMaker(model.load(), model.needs, placement, times),
         libraries=LIBRARIES,

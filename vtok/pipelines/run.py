@@ -76,6 +76,7 @@ def run_shards(
             "layout": recipe.layout,
             **({"limits": limits} if limits else {}),
             **({"decoding": config.decoding} if config.decoding != "exact" else {}),
+            **({"resizing": config.resizing} if config.resizing != "exact" else {}),
             **({"dedupe": True} if config.dedupe else {}),
             **({"feature_dtype": recipe.feature_dtype} if recipe.feature_dtype else {}),
         },

@@ -46,6 +46,7 @@ def tile(config: TileConfig, progress: Progress | None = None) -> RunReport:
                 with_sidecars=True,
                 limits=config.run.limits.for_decoding(),
                 decoding=config.run.decoding,
+                resizing=config.run.resizing,
             ),
             codec=codec,
         ),

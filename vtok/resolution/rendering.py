@@ -1,27 +1,21 @@
-"""Pixels from plans: what `Plan` says, done with Pillow; and back again for grids.
+"""Pixels from plans: what `Plan` says, done by a painter; and back again for grids.
 
-In: a `Plan` and the original as an RGB `PIL.Image` (orientation already applied). Out: one uint8
-array (H, W, 3) per view, in the plan's order. Knows no scheme: all that matters is in the plan.
+In: a `Plan` and the original in RGB (orientation already applied). Out: one uint8 array (H, W, 3)
+per view, in the plan's order. Knows no scheme: all that matters is in the plan.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from vtok.errors import UsageError
-from vtok.records import Size
-from vtok.resolution.plan import Box, Canvas, Plan, Resample, View
+from vtok.resolution.painters import PILLOW, Colour, Painter, PictureT
+from vtok.resolution.plan import Box, Canvas, Plan, View
 
 Pixels = npt.NDArray[np.uint8]
-
-_FILTERS: dict[Resample, Image.Resampling] = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 
 _OVERSAMPLING = 3
 
@@ -54,14 +48,21 @@ def reduction_for(plan: Plan, allowed: Sequence[int]) -> int:
     return 1
 
 
-def render(plan: Plan, image: Image.Image, *, reduction: int = 1) -> list[Pixels]:
+def render(
+    plan: Plan,
+    image: Image.Image | Pixels,
+    *,
+    reduction: int = 1,
+    painter: Painter[Any] = PILLOW,
+) -> list[Pixels]:
     """Return the plan's views of an image.
 
     Args:
         plan: Made for an image of exactly this size.
-        image: RGB.
+        image: RGB, or (H, W, 3) uint8.
         reduction: How many pixels a side of the plan's image became one of this one; at most
             `reduction_for(plan)`.
+        painter: Who resizes.
 
     Returns:
         One (H, W, 3) uint8 array in [0, 255] per view, in the plan's order.
@@ -69,72 +70,71 @@ def render(plan: Plan, image: Image.Image, *, reduction: int = 1) -> list[Pixels
     Raises:
         UsageError: the image is not of the plan's size, or not RGB.
     """
-    size = (-(-plan.size.width // reduction), -(-plan.size.height // reduction))
-    if image.size != size or image.mode != "RGB":
-        raise UsageError(
-            f"the plan is for an RGB image of {plan.size}, "
-            f"not {image.mode} of {image.width}x{image.height}"
-        )
-    canvases: dict[int, Image.Image] = {}
-    pixels = []
+    # Copies: arrays that share an image's bytes are read-only, which torch warns about.
+    views = render_frozen(plan, image, reduction=reduction, painter=painter)
+    return [np.array(pixels) for pixels in views]
+
+
+def render_frozen(
+    plan: Plan, image: Image.Image | Pixels, *, reduction: int, painter: Painter[Any]
+) -> Iterator[Pixels]:
+    """Yield what `render` returns, without a copy of its own: not to be written to."""
+    _check(plan, image, reduction)
+    picture = painter.open(image)
+    canvases: dict[int, Any] = {}
     for view in plan.views:
         if view.canvas not in canvases:
-            canvases[view.canvas] = _paint(plan, plan.canvases[view.canvas], image, reduction)
-        # A copy: arrays that share the image's bytes are read-only, which torch warns about.
-        pixels.append(np.array(_cut(canvases[view.canvas], view)))
-    return pixels
+            canvas = plan.canvases[view.canvas]
+            canvases[view.canvas] = _paint(plan, canvas, picture, reduction, painter)
+        yield painter.pixels(_cut(canvases[view.canvas], view, painter))
 
 
-def _paint(plan: Plan, canvas: Canvas, image: Image.Image, reduction: int) -> Image.Image:
-    """Return the image resized and padded as the canvas says."""
+def _check(plan: Plan, image: Image.Image | Pixels, reduction: int) -> None:
+    """Require an image of the plan's size."""
+    height, width = -(-plan.size.height // reduction), -(-plan.size.width // reduction)
+    if isinstance(image, Image.Image):
+        is_right = image.size == (width, height) and image.mode == "RGB"
+        given = f"{image.mode} of {image.width}x{image.height}"
+    else:
+        is_right = image.shape == (height, width, 3) and image.dtype == np.uint8
+        given = f"{image.dtype} of shape {image.shape}"
+    if not is_right:
+        raise UsageError(f"the plan is for an RGB image of {plan.size}, not {given}")
+
+
+def _paint(
+    plan: Plan, canvas: Canvas, picture: PictureT, reduction: int, painter: Painter[PictureT]
+) -> PictureT:
+    """Return the picture resized and padded as the canvas says."""
     if canvas.content.is_empty:
-        return Image.new("RGB", (canvas.size.width, canvas.size.height), _colour(canvas))
+        return painter.blank(canvas.size, _colour(canvas))
     sizes = canvas.resizes
     if reduction > 1 and sizes:
         # The edge of the stored image may lie within the last pixel of the reduced one.
-        edge = (0.0, 0.0, plan.size.width / reduction, plan.size.height / reduction)
+        edge = (plan.size.height / reduction, plan.size.width / reduction)
         first, sizes = sizes[0], sizes[1:]
-        image = image.resize((first.width, first.height), _FILTERS[canvas.resample], box=edge)
+        picture = painter.resize(picture, first, canvas.resample, edge)
     for _ in range(canvas.halvings if reduction == 1 else 0):
-        image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
+        picture = painter.halve(picture)
     for size in sizes:
-        image = _resize(image, size, canvas.resample)
+        picture = painter.resize(picture, size, canvas.resample)
     if not canvas.is_padded:
-        return image
+        return picture
     if canvas.fill == "edge":
-        return _extend_edges(canvas, image)
-    painted = Image.new("RGB", (canvas.size.width, canvas.size.height), _colour(canvas))
-    painted.paste(image, (canvas.content.left, canvas.content.top))
-    return painted
+        return painter.extend(picture, canvas.size, canvas.content)
+    return painter.place(picture, canvas.size, canvas.content, _colour(canvas))
 
 
-def _colour(canvas: Canvas) -> tuple[int, int, int]:
+def _colour(canvas: Canvas) -> Colour:
     assert canvas.fill != "edge"
     return canvas.fill
 
 
-def _extend_edges(canvas: Canvas, image: Image.Image) -> Image.Image:
-    content, size = canvas.content, canvas.size
-    padding = (
-        (content.top, size.height - content.bottom),
-        (content.left, size.width - content.right),
-        (0, 0),
-    )
-    return Image.fromarray(np.pad(np.asarray(image), padding, mode="edge"))
-
-
-def _cut(canvas: Image.Image, view: View) -> Image.Image:
+def _cut(canvas: PictureT, view: View, painter: Painter[PictureT]) -> PictureT:
     if view.box.is_empty:
-        return Image.new("RGB", (view.size.width, view.size.height))
-    part = canvas if view.box == (0, 0, *canvas.size) else canvas.crop(view.box)
-    seen = _resize(part, view.size, view.resample)
-    return seen.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if view.flip else seen
-
-
-def _resize(image: Image.Image, size: Size, resample: Resample) -> Image.Image:
-    if image.size == (size.width, size.height):
-        return image
-    return image.resize((size.width, size.height), _FILTERS[resample])
+        return painter.blank(view.size, (0, 0, 0))
+    seen = painter.resize(painter.part(canvas, view.box), view.size, view.resample)
+    return painter.flip(seen) if view.flip else seen
 
 
 def stitch(plan: Plan, views: Sequence[Pixels]) -> Pixels:
@@ -168,7 +168,7 @@ def stitch(plan: Plan, views: Sequence[Pixels]) -> Pixels:
     covered = _covered(canvas, [view.box for view, _ in parts])
     whole = np.zeros((canvas.size.height, canvas.size.width, 3), np.uint8)
     for view, pixels in parts:
-        tile = _resize(Image.fromarray(pixels), view.box.size, view.resample)
+        tile = PILLOW.resize(Image.fromarray(pixels), view.box.size, view.resample)
         whole[view.box.top : view.box.bottom, view.box.left : view.box.right] = np.asarray(tile)
     return whole[covered.top : covered.bottom, covered.left : covered.right]
 
