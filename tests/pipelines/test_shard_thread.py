@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from vtok.engine.times import StageTimes
-from vtok.pipelines import shard_thread
 from vtok.pipelines.shard_thread import ShardThread
 from vtok.records import Failure
 from vtok.shards.samples import Sample
@@ -38,8 +37,7 @@ def test_shards_and_samples_come_in_order() -> None:
     assert times.write_busy_s > 0
 
 
-def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shard_thread, "MAX_WAITING_BYTES", 3 * 64)
+def test_what_waits_is_bounded() -> None:
     may_write, is_full = threading.Event(), threading.Event()
 
     def make(shard: int, samples: Iterable[Sample | Failure], tell: Tell) -> None:
@@ -49,7 +47,7 @@ def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     handed_in: list[int] = []
 
     def hand_in() -> None:
-        with ShardThread[str](make, StageTimes()) as thread:
+        with ShardThread[str](make, StageTimes(), 3 * 64) as thread:
             thread.begin(0)
             for number in range(10):
                 if number == 3:

@@ -3,6 +3,7 @@
 Knows no command; a default stands where the flag is used.
 """
 
+import re
 from typing import Annotated
 
 import typer
@@ -59,6 +60,30 @@ AllowFormat = Annotated[
         metavar="NAME",
         help="Take images of this format too, by Pillow's name (JPEG2000, ICO, ...); again for "
         "another.",
+    ),
+]
+
+
+def num_bytes(text: str) -> int:
+    """Return the bytes that a text such as 800M or 4G stands for; K, M and G are powers of 1,024.
+
+    Raises:
+        typer.BadParameter: It stands for none.
+    """
+    match = re.fullmatch(r"([0-9]+)([KMG]?)(?:i?B)?", text.strip(), re.ASCII | re.IGNORECASE)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no number of bytes, such as 800M or 4G")
+    return int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[match[2].upper()]
+
+
+Memory = Annotated[
+    int | None,
+    typer.Option(
+        "--memory",
+        metavar="BYTES",
+        parser=num_bytes,
+        help="What images and tokens on their way may take, such as 800M or 4G; the model and the "
+        "processes that decode come on top. [default: some 1G]",
     ),
 ]
 DecodeTimeout = Annotated[

@@ -122,6 +122,7 @@ class ModelFlags:
     device: options.Device = "auto"
     compute_dtype: options.ComputeDtype = options.ComputeDtypeChoice.AUTO
     batch_size: options.BatchSize = None
+    compile: options.Compile = False
 
     def config(self) -> ModelConfig:
         """Return what was asked for."""
@@ -130,6 +131,7 @@ class ModelFlags:
             device=self.device,
             compute_dtype=self.compute_dtype.value,
             batch_size=self.batch_size,
+            compile=self.compile,
         )
 
 
@@ -210,6 +212,7 @@ class RunFlags:
 
     shard_size: options.ShardSize = DEFAULT_SHARD_SIZE
     workers: options.Workers = None
+    memory: care_options.Memory = None
     decoding: options.Decoding = options.DecodingChoice.EXACT
     resizing: options.Resizing = options.ResizingChoice.EXACT
     limit: options.Limit = None
@@ -235,6 +238,7 @@ class RunFlags:
             limit=self.limit,
             shard_size=self.shard_size,
             workers=self.workers,
+            memory=self.memory,
             decoding=self.decoding.value,
             resizing=self.resizing.value,
             overwrite=self.overwrite,

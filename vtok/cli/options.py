@@ -377,6 +377,14 @@ BatchSize = Annotated[
         "size of the views]",
     ),
 ]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Have torch compile the model, which takes a minute the first time and is kept: for "
+        "many views of one size. Part of a run's plan.",
+    ),
+]
 Dtype = Annotated[
     StoredDtype,
     typer.Option(

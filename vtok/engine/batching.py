@@ -15,11 +15,13 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from vtok.engine.buffers import Buffers
+
 Shape = tuple[int, ...]
 ArrayT = TypeVar("ArrayT", bound=npt.NDArray[Any])
 
 WINDOW_SAMPLES = 256
-WINDOW_BYTES = 512 << 20
+WINDOW_BYTES = Buffers().window
 
 
 class Member(NamedTuple):

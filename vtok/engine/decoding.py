@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from vtok.engine.buffers import Buffers
 from vtok.engine.decode_run import DecodeRun
 from vtok.engine.preparation import ImageTask, Outcome, Prepares
 from vtok.engine.process import WorkerProcess
@@ -60,7 +61,7 @@ class DecodePool:
         *,
         num_workers: int | UpTo | None = None,
         max_ahead: int | None = None,
-        max_ahead_bytes: int = 512 << 20,
+        max_ahead_bytes: int = Buffers().prepared,
         timeout_s: float = 20.0,
         memory_limit_bytes: int | None = 2 << 30,
         times: StageTimes | None = None,

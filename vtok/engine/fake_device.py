@@ -32,7 +32,8 @@ class FakeForward(Forward):
     """
 
     def __init__(self, seconds_per_view: float, *, is_vq: bool) -> None:
-        super().__init__(nn.Identity(), device=torch.device("cpu"), dtype=torch.float16)  # type: ignore[arg-type]
+        nothing = nn.Identity()
+        super().__init__(nothing, nothing, device=torch.device("cpu"), dtype=torch.float16)  # type: ignore[arg-type]
         shape = INDICES if is_vq else FEATURES
         self._results = torch.zeros((MAX_VIEWS, *shape), dtype=torch.int64 if is_vq else self.dtype)
         self._seconds = seconds_per_view

@@ -8,7 +8,7 @@ Dimension letters: B batch, N tokens, D channels, H W pixels, h w latent grid.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from vtok.engine.arrangement import APART, TOGETHER, Arrangement
+from vtok.engine.compiled import Compiled, Function
 from vtok.engine.device import to_bytes, to_pixels
 from vtok.engine.precision import set_float32
 from vtok.errors import DeviceError, NonFiniteError
@@ -50,6 +51,7 @@ class Forward(ABC):
 
     Args:
         model: Is moved to the device and put into evaluation mode.
+        function: The part of the model in which all the work is; what `compile` compiles.
         device: Where it runs.
         dtype: What it computes in.
 
@@ -60,11 +62,18 @@ class Forward(ABC):
     arrangement: Arrangement = APART
 
     def __init__(
-        self, model: Tokenizer | Encoder, *, device: torch.device, dtype: torch.dtype
+        self,
+        model: Tokenizer | Encoder,
+        function: Function,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
         model.eval().to(device)
+        self.function = function
         self.device = device
         self.dtype = dtype
+        self._rows: Callable[[tuple[int, ...]], int] | None = None
         self._most: dict[Hashable, int] = {}
         self._copies: torch.cuda.Stream | None = None
         if device.type == "cuda":
@@ -138,10 +147,35 @@ class Forward(ABC):
         """Return what batches have in common of which equally many fit into the memory."""
         return part.shape[1:]  # type: ignore[no-any-return]
 
+    def compile(self, rows: Callable[[tuple[int, ...]], int]) -> None:
+        """Have the model compiled, for batches of one size a shape.
+
+        Args:
+            rows: Shape of an array → arrays a batch; smaller batches are filled up to so many.
+
+        Raises:
+            DeviceError: this machine has nothing to compile with.
+        """
+        self.function = Compiled(self.function, self.device)
+        self._rows = rows
+
     def start(self, part: Any) -> Launched:
         """Send a batch to the device and have it computed."""
-        values, is_finite = self.compute(self.send(torch.from_numpy(part)))
-        return self.bring_home(values, is_finite)
+        values, is_finite = self.compute(self.send(self._filled(torch.from_numpy(part))))
+        return self.bring_home(values[: len(part)], is_finite[: len(part)])
+
+    def _filled(self, inputs: Tensor) -> Tensor:
+        """Return the inputs, where the model is compiled with copies of the last to the full size.
+
+        A part of a batch that did not fit is filled to what fits.
+        """
+        if self._rows is None:
+            return inputs
+        rows = self._rows(tuple(inputs.shape[1:]))
+        missing = min(rows, self._most.get(self.kind(inputs), rows)) - len(inputs)
+        if missing <= 0:
+            return inputs
+        return torch.cat((inputs, inputs[-1:].expand(missing, *inputs.shape[1:])))
 
     def _try(self, part: Any) -> Launched | NonFiniteError | None:
         """Return None where the device's memory is too short."""
@@ -209,7 +243,7 @@ class TokenizeForward(Forward):
     def __init__(
         self, tokenizer: Tokenizer, *, device: torch.device, dtype: torch.dtype = torch.float32
     ) -> None:
-        super().__init__(tokenizer, device=device, dtype=dtype)
+        super().__init__(tokenizer, tokenizer.encode, device=device, dtype=dtype)
         if device.type == "cuda":
             set_float32("ieee")  # torch would let convolutions round to TF32
         self._tokenizer = tokenizer
@@ -219,7 +253,7 @@ class TokenizeForward(Forward):
         pixels = to_pixels(inputs, self._tokenizer.spec.pixels, device=self.device)
         lower = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype if lower else None, enabled=lower):
-            latents = self._tokenizer.encode(pixels)  # (B, D, h, w)
+            latents = self.function(pixels)  # (B, D, h, w)
         latents = latents.float()
         is_finite = finite_rows(latents)
         # A latent of NaN has no nearest code: its sample fails, and the others must not.
@@ -235,7 +269,7 @@ class FeaturesForward(Forward):
     """
 
     def __init__(self, encoder: Encoder, *, device: torch.device, dtype: torch.dtype) -> None:
-        super().__init__(encoder, device=device, dtype=dtype)
+        super().__init__(encoder, encoder.features, device=device, dtype=dtype)
         self.encoder = encoder.to(dtype)
         if encoder.spec.reads_tiles_together:
             self.arrangement = TOGETHER
@@ -244,7 +278,7 @@ class FeaturesForward(Forward):
         """Return features, and whether they are finite."""
         spec = self.encoder.spec
         pixels = to_pixels(inputs, spec.pixels, device=self.device, dtype=self.dtype)
-        features = self.encoder.features(pixels)
+        features = self.function(pixels)
         return features, finite_rows(features)
 
 
@@ -254,7 +288,7 @@ class DecodeForward(Forward):
     def __init__(
         self, tokenizer: Tokenizer, *, device: torch.device, dtype: torch.dtype = torch.float32
     ) -> None:
-        super().__init__(tokenizer, device=device, dtype=dtype)
+        super().__init__(tokenizer, tokenizer.decode, device=device, dtype=dtype)
         self._tokenizer = tokenizer
 
     def image_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -271,7 +305,7 @@ class DecodeForward(Forward):
         codes = self._tokenizer.lookup(inputs.to(self.device, non_blocking=True))
         lower = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype if lower else None, enabled=lower):
-            pixels = self._tokenizer.decode(codes)  # (B, 3, H, W)
+            pixels = self.function(codes)  # (B, 3, H, W)
         is_finite = finite_rows(pixels)
         return to_bytes(pixels.nan_to_num(), self._tokenizer.spec.pixels), is_finite
 

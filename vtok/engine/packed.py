@@ -45,8 +45,8 @@ class PackedForward(FeaturesForward):
 
 
 def features_forward(
-    encoder: Encoder, *, device: torch.device, dtype: torch.dtype
+    encoder: Encoder, *, device: torch.device, dtype: torch.dtype, may_pack: bool = True
 ) -> FeaturesForward:
-    """Return what runs an encoder: packed if it packs, in batches of equal views if not."""
-    kind = PackedForward if encoder.spec.packs else FeaturesForward
+    """Return what runs an encoder: packed if it packs and may, else in batches of equal views."""
+    kind = PackedForward if encoder.spec.packs and may_pack else FeaturesForward
     return kind(encoder, device=device, dtype=dtype)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from vtok.engine.arrangement import Arrangement
-from vtok.engine.batching import Shape, default_batch_size, form_batches
+from vtok.engine.batching import WINDOW_BYTES, Shape, default_batch_size, form_batches
 from vtok.engine.forward import (
     Array,
     DecodeForward,
@@ -60,6 +60,9 @@ class Runner:
         batch_size: Arrays a batch; None for as many as have `batch_pixels`.
         batch_pixels: Pixels a batch; None for `default_batch_size` of each shape.
         num_lanes: Threads that run it, of one core each; 0 for the caller's own.
+        window_bytes: Of views that may wait for others of their shape.
+        is_compiled: Compile the model for full batches, to which others are filled up; it must not
+            be one that packs.
         times: Filled in on the way.
     """
 
@@ -70,6 +73,8 @@ class Runner:
         batch_size: int | None = None,
         batch_pixels: int | None = None,
         num_lanes: int = 0,
+        window_bytes: int = WINDOW_BYTES,
+        is_compiled: bool = False,
         times: StageTimes | None = None,
     ) -> None:
         self.times = times or StageTimes()
@@ -84,7 +89,11 @@ class Runner:
             self._form = partial(form_packs, limits=limits)
         else:
             sized = _BatchSize(batch_size, batch_pixels, forward)
-            self._form = partial(form_batches, batch_size=sized, stack=forward.stack)
+            if is_compiled:
+                forward.compile(sized)
+            self._form = partial(
+                form_batches, batch_size=sized, stack=forward.stack, window_bytes=window_bytes
+            )
 
     def encode(self, outcomes: Iterable[Outcome]) -> Iterator[EncodedSample | Failure]:
         """Yield the tokens of every image, in order; failures pass through.

@@ -21,7 +21,6 @@ from typing import Any, Literal
 from vtok.engine.decoding import default_num_workers
 from vtok.engine.fake_device import MAX_VIEWS, FakeForward
 from vtok.engine.forward import TokenizeForward
-from vtok.engine.packed import features_forward
 from vtok.engine.preparation import Outcome, Preparation, Prepared
 from vtok.engine.runner import EncodedSample, Runner
 from vtok.engine.search_cost import SearchCost, search_costs
@@ -296,12 +295,12 @@ def _real(config: BenchConfig) -> _Subject:
         record = record_of(encoder)
     needs = needs_of(record)
     scheme = scheme_for(config.cut, default_scheme(needs), needs)
-    where: Any = {"device": placement.device, "dtype": placement.dtype}
     if is_vq:
-        placed = placement.measured(TokenizeForward(tokenizer, **where), scheme)
+        forward = TokenizeForward(tokenizer, device=placement.device, dtype=placement.dtype)
+        placed = placement.measured(forward, scheme)
         maker = partial(IndexMaker, tokenizer, needs, placed)
     else:
-        placed = placement.measured(features_forward(encoder, **where), scheme)
+        placed = placement.measured(placement.features(encoder), scheme)
         maker = partial(FeatureMaker, encoder, needs, placed)
     on_host = placement.device.type == "cpu"
     preparation = _preparation(config, scheme)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from vtok.engine.buffers import MIN_BYTES
 from vtok.errors import UsageError
 from vtok.io.places import Place
 from vtok.pipelines.limits import LimitConfig
@@ -45,6 +46,9 @@ class RunConfig:
         workers: Processes that decode; 0 for none but this one, where a decoder that hangs or
             crashes takes the run with it; None for as many as the model needs, up to one a core.
             Changes no byte.
+        memory: Bytes that prepared images and finished tokens may take on their way; None for some
+            1 GB. What the model and the decode workers themselves need comes on top. Less of it
+            may decide which views of rare sizes share a batch, so a run keeps what it began with.
         decoding: `exact` decodes every pixel; `scaled` decodes large JPEGs reduced, where the
             scheme would reduce them further anyhow. Part of the plan.
         resizing: `exact` has Pillow's pixels; `fast` is off by a level here and there. Part of the
@@ -64,6 +68,7 @@ class RunConfig:
     limit: int | None = None
     shard_size: int = DEFAULT_SHARD_SIZE
     workers: int | None = None
+    memory: int | None = None
     decoding: Decoding = "exact"
     resizing: Resizing = "exact"
     overwrite: bool = False
@@ -78,6 +83,7 @@ class RunConfig:
         _at_least("--limit", self.limit, 1)
         _at_least("--shard-size", self.shard_size, 1)
         _at_least("--workers", self.workers, 0)
+        _at_least("--memory", self.memory, MIN_BYTES)
         if self.max_failure_rate is not None and not 0 <= self.max_failure_rate <= 1:
             raise UsageError(f"--max-failure-rate is in [0, 1], not {self.max_failure_rate}")
         if self.retry_failed and self.overwrite:
@@ -109,12 +115,15 @@ class ModelConfig:
             features that are not stored as fp32 what the device is fast in.
         batch_size: Most views of one size that it is given at once; None for as many as suit their
             size and the device. Part of the plan: the last bit of a result may depend on it.
+        compile: Have torch compile the model, for views of one size; part of the plan. The encoders
+            and `bench` do.
     """
 
     name: str = DEFAULT_MODEL
     device: str = "auto"
     compute_dtype: str = "auto"
     batch_size: int | None = None
+    compile: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no model can do."""

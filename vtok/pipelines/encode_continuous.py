@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 from vtok.engine.device import Purpose
-from vtok.engine.packed import features_forward
 from vtok.engine.preparation import Outcome, Preparation
 from vtok.engine.runner import EncodedSample
 from vtok.engine.times import StageTimes
@@ -80,7 +79,7 @@ def encode_continuous_recipe(config: EncodeContinuousConfig) -> Recipe:
     model = RunModel(config.model.name, load, registry.encoder_digest, config.run.output)
     scheme = scheme_for(config.cut, default_scheme(model.needs), model.needs)
     placement = placement.sized(
-        lambda: features_forward(model.load(), device=placement.device, dtype=placement.dtype),
+        lambda: placement.features(model.load()),
         scheme,
         config.run,
     )
@@ -181,7 +180,7 @@ class FeatureMaker:
         self._encoder = encoder
         self._sequence = sequence
         self._needs = needs
-        forward = features_forward(encoder, device=placement.device, dtype=placement.dtype)
+        forward = placement.features(encoder)
         self._runner = placement.runner(forward, times)
 
     def samples(self, outcomes: Iterable[Outcome]) -> Iterator[Sample | Failure]:

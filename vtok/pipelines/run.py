@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import vtok
+from vtok.engine.buffers import Buffers
 from vtok.engine.decoding import default_num_workers
 from vtok.engine.times import Span, StageTimes
 from vtok.executors.devices import run_on_devices
@@ -100,6 +101,7 @@ def run_shards(
         inputs=inputs,
         num_workers=config.workers,
         limits=config.limits,
+        buffers=Buffers.within(config.memory),
     )
     with (
         naming_changed_inputs(config.output, inputs),
@@ -171,7 +173,8 @@ def _results(
         yield from run_here(lambda: job.open(budget, progress, times), missing)
         return
     num_cores = max(1, default_num_workers() // len(recipe.alone))
-    share = replace(work, num_cores=num_cores)
+    buffers = Buffers.within(work.buffers.num_bytes // len(recipe.alone))
+    share = replace(work, num_cores=num_cores, buffers=buffers)
     jobs = [
         DeviceJob(
             name=name,

@@ -12,6 +12,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from vtok.engine.buffers import Buffers
 from vtok.engine.times import Span, StageTimes
 from vtok.records import Failure
 from vtok.shards.samples import Sample
@@ -35,11 +36,18 @@ class ShardThread(Generic[EventT]):
         make: Makes a shard from its number and samples, and tells what becomes of them. Called in
             the thread.
         times: Filled in on the way.
+        max_waiting_bytes: Of samples; while fewer wait, one more is taken.
     """
 
-    def __init__(self, make: MakeShard[EventT], times: StageTimes) -> None:
+    def __init__(
+        self,
+        make: MakeShard[EventT],
+        times: StageTimes,
+        max_waiting_bytes: int = Buffers().unwritten,
+    ) -> None:
         self._make = make
         self._times = times
+        self._max_bytes = max_waiting_bytes
         self._changed = threading.Condition()
         self._waiting: deque[Sample | Failure | int | None] = deque()  # int begins, None ends one
         self._num_waiting_bytes = 0
@@ -127,7 +135,7 @@ class ShardThread(Generic[EventT]):
 
     def _has_room(self) -> bool:
         return self._error is not None or (
-            self._num_waiting_bytes < MAX_WAITING_BYTES and len(self._waiting) < MAX_WAITING_SAMPLES
+            self._num_waiting_bytes < self._max_bytes and len(self._waiting) < MAX_WAITING_SAMPLES
         )
 
     # From here on: in the thread.

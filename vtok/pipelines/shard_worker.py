@@ -9,10 +9,11 @@ import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from vtok.engine.buffers import Buffers
 from vtok.engine.decoding import DecodePool, UpTo, default_num_workers
 from vtok.engine.preparation import ImageTask, Outcome, Prepares
 from vtok.engine.times import StageTimes
@@ -56,6 +57,7 @@ class PlannedWork:
         num_workers: Of them; None for as many as are needed. Never more than images.
         limits: What one image may take of time and memory there.
         num_cores: Most decode workers where none were asked for; None for one a core.
+        buffers: How much may wait between the stages.
         duplicates: What is a reference instead of a sample; None where all are samples.
     """
 
@@ -66,6 +68,7 @@ class PlannedWork:
     num_workers: int | None
     limits: LimitConfig
     num_cores: int | None = None
+    buffers: Buffers = field(default_factory=Buffers)
     duplicates: Duplicates | None = None
 
     def positions(self, shard: int) -> Sequence[int]:
@@ -105,6 +108,7 @@ class ShardJob:
             DecodePool(
                 self.preparation,
                 num_workers=wanted,
+                max_ahead_bytes=work.buffers.prepared,
                 timeout_s=work.limits.decode_timeout,
                 memory_limit_bytes=work.limits.decode_memory,
                 times=times,
@@ -153,7 +157,8 @@ class ShardWorker:
         """
         begun: deque[int] = deque()
         outcomes = self._pool.map(self._tasks(shards, begun))
-        with ShardThread[_Event](self._make, self._times) as thread:
+        max_bytes = self._work.buffers.unwritten
+        with ShardThread[_Event](self._make, self._times, max_bytes) as thread:
             try:
                 # The first outcome of a shard is there once its number is.
                 while (first := next(outcomes, None)) is not None:
