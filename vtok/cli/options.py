@@ -57,6 +57,7 @@ class AlignChoice(StrEnum):
     """How sides become multiples."""
 
     PAD = "pad"
+    CENTRE = "centre"
     CROP = "crop"
 
 
@@ -210,8 +211,9 @@ Align = Annotated[
     AlignChoice | None,
     typer.Option(
         "--align",
-        help="How sides become multiples of the alignment: pad (undone by decode-vq) or crop. "
-        "[default: native pad]",
+        help="How sides become multiples of the alignment: pad (border pixels repeated at the right "
+        "and below) or centre (black all around, as Cosmos's own code pads), both undone by "
+        "decode-vq; or crop. [default: native pad]",
     ),
 ]
 Patch = Annotated[

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from vtok.errors import UsageError
 
-Align = Literal["pad", "crop"]
+Align = Literal["pad", "centre", "crop"]
 Filter = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 T = TypeVar("T")
 
@@ -39,7 +39,8 @@ class SchemeOptions:
         short_side_px: The short side that the image is brought to before the centre is cut out.
         overlap_px: Pixels that neighbouring tiles share.
         alignment_px: Sides of the view are multiples of this.
-        align: How they become so: `pad` (border pixels repeated) or `crop` (about the centre).
+        align: How they become so: `pad` (border pixels repeated), `centre` (black around it) or
+            `crop` (about the centre).
         resample: The filter of the resize.
         size_px: Side of the square that crops have.
         crops: Crops of one image, the centre one among them.

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from vtok.errors import DegenerateSizeError
 from vtok.records import Size
 from vtok.resolution.options import Align
-from vtok.resolution.plan import Box, Canvas, Resample
+from vtok.resolution.plan import BLACK, Box, Canvas, Resample
 
 
 class Laid(NamedTuple):
@@ -129,9 +129,10 @@ class Native:
 
     Attributes:
         alignment_px: The multiple.
-        align: `pad` repeats the last row and column at the bottom and right; `crop` drops the
-            outermost pixels evenly (the odd one at the bottom and right). A side shorter than
-            one multiple is padded in either case.
+        align: `pad` repeats the last row and column at the bottom and right; `centre` leaves black
+            on all sides, as the script of NVIDIA's Cosmos-Tokenizer does; `crop` drops the
+            outermost pixels. What is even on both sides has its odd pixel at the bottom and right.
+            A side shorter than one multiple is padded in either case.
         max_pixels: Larger images are first reduced to this many pixels, keeping their ratio;
             None never resizes.
     """
@@ -147,7 +148,7 @@ class Native:
             size = shrink_to_area(size, self.max_pixels)
             resizes = (size,)
         step = self.alignment_px
-        if self.align == "pad":
+        if self.align != "crop":
             padded = Size(height=ceil_to(size.height, step), width=ceil_to(size.width, step))
             box = Box(0, 0, padded.width, padded.height)
         else:
@@ -155,6 +156,10 @@ class Native:
             height, width = padded.height // step * step, padded.width // step * step
             left, top = (padded.width - width) // 2, (padded.height - height) // 2
             box = Box(left, top, left + width, top + height)
+        if self.align == "centre":
+            left, top = (padded.width - size.width) // 2, (padded.height - size.height) // 2
+            content = Box(left, top, left + size.width, top + size.height)
+            return Laid(Canvas(padded, content, resizes, "bicubic", BLACK), box)
         content = Box(0, 0, size.width, size.height)
         return Laid(Canvas(padded, content, resizes, "bicubic", "edge"), box)
 
