@@ -211,8 +211,8 @@ Align = Annotated[
     AlignChoice | None,
     typer.Option(
         "--align",
-        help="How sides become multiples of the alignment: pad (border pixels repeated at the right "
-        "and below) or centre (black all around, as Cosmos's own code pads), both undone by "
+        help="How sides become multiples of the alignment: pad (border pixels repeated at the "
+        "right and below) or centre (black all around, as Cosmos's own code pads), both undone by "
         "decode-vq; or crop. [default: native pad]",
     ),
 ]
