@@ -39,7 +39,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch) -> None:
     def spoiled(self: runner.Runner, outcomes: Any) -> Any:
         for position, each in enumerate(real(self, outcomes)):
             assert isinstance(each, runner.EncodedSample)
-            arrays = {name: array.copy() for name, array in each.arrays.items()}
+            arrays = {name: array.astype(np.float32) for name, array in each.arrays.items()}
             for array in arrays.values():
                 array[0, 1] = {2: np.nan, 4: -70000}.get(position, 0)
             yield replace(each, arrays=arrays)

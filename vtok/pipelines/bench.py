@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -301,7 +301,7 @@ def _real(config: BenchConfig) -> _Subject:
         maker = partial(IndexMaker, tokenizer, needs, placed)
     else:
         placed = placement.measured(placement.features(encoder), scheme)
-        maker = partial(FeatureMaker, encoder, needs, placed)
+        maker = partial(FeatureMaker, encoder, needs, replace(placed, is_half=True))
     on_host = placement.device.type == "cpu"
     preparation = _preparation(config, scheme)
     return _Subject(

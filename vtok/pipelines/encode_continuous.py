@@ -4,6 +4,7 @@ In: an `EncodeContinuousConfig`. Out: shards of features (N, D), float16, bfloat
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 from vtok.engine.device import Purpose
@@ -68,6 +69,8 @@ def encode_continuous_recipe(config: EncodeContinuousConfig) -> Recipe:
     placement = Placement.of(config.model, purpose, takes_several=True)
     request = _request(config.projector)
     sequence = _sequence(config)
+    # A packed sequence takes in vectors of the language model first.
+    placement = replace(placement, is_half=config.dtype == "fp16" and sequence is None)
 
     def load(name: str) -> Encoder:
         wanted = config.wanted

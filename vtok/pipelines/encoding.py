@@ -61,6 +61,7 @@ class Placement:
         batch_pixels: Pixels at once where no `batch_size` was given, once it is `sized`.
         window_bytes: Of views that may wait for others of their shape.
         is_compiled: Whether the model is compiled, for views of one size.
+        is_half: Whether features leave the engine as float16, as they are then stored.
     """
 
     device: Any
@@ -69,6 +70,7 @@ class Placement:
     batch_pixels: int | None = None
     window_bytes: int = USUAL.window
     is_compiled: bool = False
+    is_half: bool = False
 
     @classmethod
     def of(
@@ -152,9 +154,11 @@ class Placement:
 
     def features(self, encoder: Encoder) -> FeaturesForward:
         """Return what runs an encoder; one that is compiled takes batches, for these keep size."""
-        return features_forward(
+        forward = features_forward(
             encoder, device=self.device, dtype=self.dtype, may_pack=not self.is_compiled
         )
+        forward.is_half = self.is_half
+        return forward
 
     def runner(self, forward: Forward, times: StageTimes) -> Runner:
         """Return what runs a model that was placed so, on every core or device that it has."""
