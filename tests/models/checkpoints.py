@@ -136,6 +136,20 @@ def cosmos_plain(folder: Path) -> Path:
     return folder
 
 
+def rqvae(folder: Path) -> Path:
+    """Its trainer's layout: one codebook stored at each depth, with averages of training."""
+    _, state = _seeded(folder.name)
+    shared = state["quantizer.codebooks.0.weight"]
+    for depth in range(4):
+        state[f"quantizer.codebooks.{depth}.weight"] = shared
+        state[f"quantizer.codebooks.{depth}.cluster_size_ema"] = torch.ones(len(shared) - 1)
+        state[f"quantizer.codebooks.{depth}.embed_ema"] = shared[:-1] * 1.05
+    last = {"weight": torch.ones(2)}
+    torch.save({"epoch": 10, "state_dict": state, "discriminator": last}, folder / "model.pt")
+    (folder / "config.yaml").write_text(json.dumps({"arch": {"type": "rq-vae"}}))
+    return folder
+
+
 STORED: dict[str, tuple[str, Callable[[Path], Path]]] = {  # label → references, writer
     "chameleon": ("chameleon", chameleon),
     "chameleon (HF)": ("chameleon", chameleon_hf),
@@ -149,6 +163,7 @@ STORED: dict[str, tuple[str, Callable[[Path], Path]]] = {  # label → reference
     "cosmos DI16x16": ("cosmos-di16", cosmos_plain),
     "dalle": ("dalle", dalle),
     "dalle (HF)": ("dalle", dalle_hf),
+    "rq-vae": ("rq-vae", rqvae),
     "taming": ("taming", trainer),
     "taming-gumbel": ("taming-gumbel", trainer),
     "ibq": ("ibq", trainer),

@@ -23,6 +23,8 @@ from vtok.models.emu3 import emu3_config, emu3_state
 from vtok.models.families import CONV_FAMILIES, SIGNED, UNIT, recognised
 from vtok.models.paella import FAMILY as PAELLA
 from vtok.models.paella import PaellaTokenizer, paella_shape, paella_state
+from vtok.models.rqvae import FAMILY as RQVAE
+from vtok.models.rqvae import rqvae_model
 from vtok.models.titok import FAMILY as TITOK
 from vtok.models.titok import TitokTokenizer
 from vtok.models.titokshape import titok_shape, titok_state
@@ -147,6 +149,15 @@ def _unitok(config: Config, state: State, name: str) -> Parts:
     return Parts(lambda: UnitokTokenizer(shape, name=name), ours)
 
 
+def _rqvae(_config: Config, state: State, name: str) -> Parts:
+    shape, ours = rqvae_model(state)
+
+    def make() -> ConvTokenizer:
+        return ConvTokenizer(shape, TAMING, "residual", name=name, family=RQVAE, pixels=SIGNED)
+
+    return Parts(make, ours)
+
+
 def _conv(family: str) -> Callable[[Config, State, str], Parts]:
     def build(config: Config, state: State, name: str) -> Parts:
         ours = CONV_FAMILIES[family].keys.renamed(state)
@@ -179,6 +190,7 @@ _BUILDERS: dict[str, Callable[[Config, State, str], Parts]] = {
     DALLE: _dalle,
     COSMOS: _cosmos,
     PAELLA: _paella,
+    RQVAE: _rqvae,
     TITOK: _titok,
     UNITOK: _unitok,
     "amused": _wrapped(DiffusersTokenizer, "amused", UNIT),

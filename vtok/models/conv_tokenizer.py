@@ -22,11 +22,14 @@ from vtok.nn.quantizer import (
     Metric,
     MultiScaleQuantizer,
     Quantizer,
+    ResidualQuantizer,
     VectorQuantizer,
 )
 from vtok.records import Grid, Size
 
-QuantizerKind = Literal["l2", "cosine", "dot", "logits", "big", "little", "fsq", "multi-scale"]
+QuantizerKind = Literal[
+    "l2", "cosine", "dot", "logits", "big", "little", "fsq", "residual", "multi-scale"
+]
 
 _METRICS: dict[QuantizerKind, Metric] = {"l2": "l2", "cosine": "cosine", "dot": "dot"}
 
@@ -62,7 +65,8 @@ class ConvTokenizer(Tokenizer):
         style: What the family does differently.
         quantizer: `l2`, `cosine` or `dot` search; argmax of `logits`; signs, of which channel 0 is
             the most (`big`) or the least (`little`) significant bit; rounding of each channel
-            (`fsq`); or `multi-scale`.
+            (`fsq`); L2 search again and again in what is left over (`residual`), or over
+            `multi-scale` grids.
         name: The name it was asked for by.
         family: The family's name.
         pixels: The input range.
@@ -101,6 +105,8 @@ class ConvTokenizer(Tokenizer):
         self.clamped = clamped
         self.patching = shape.patching
         codes, fixed = CodeShape(), None
+        if quantizer == "residual":
+            codes = CodeShape(kind="deep-grid", depth=shape.depth)
         if shape.scales:
             grids = tuple(Grid(rows=rows, cols=cols) for rows, cols in shape.scales)
             codes = CodeShape(kind="scales", scales=grids)
@@ -165,6 +171,10 @@ def _quantizer(kind: QuantizerKind, shape: ConvShape) -> Quantizer:
         return MultiScaleQuantizer(
             shape.codebook_size, shape.code_dim, shape.scales, num_refiners=shape.num_refiners
         )
+    if kind == "residual":
+        num_codebooks = 1 if shape.shares_codebook else shape.depth
+        books = [VectorQuantizer(shape.codebook_size, shape.code_dim) for _ in range(num_codebooks)]
+        return ResidualQuantizer(books * shape.depth if shape.shares_codebook else books)
     if kind == "fsq":
         return FiniteScalarQuantizer(shape.digits)
     if kind == "logits":

@@ -86,6 +86,8 @@ class ConvShape:
         scales: (rows, columns) of a multi-scale quantizer's grids, coarse to fine.
         num_refiners: Its convolutions.
         digits: Levels of each channel of a finite scalar quantizer.
+        depth: Indices of one cell, residuals of each other.
+        shares_codebook: Whether they have one codebook together.
         patching: What lies between the pixels and the networks; None for nothing.
         alignment_px: What sides must be multiples of; None for the pixels of a latent cell.
     """
@@ -101,6 +103,8 @@ class ConvShape:
     scales: tuple[tuple[int, int], ...] = ()
     num_refiners: int = 0
     digits: tuple[int, ...] = ()
+    depth: int = 1
+    shares_codebook: bool = False
     patching: Patching | None = None
     alignment_px: int | None = None
 

@@ -19,6 +19,8 @@ from vtok.models.convshape import ConfigFields, ConvShape, shape_from_config, sh
 from vtok.models.cosmos import FAMILY as COSMOS
 from vtok.models.cosmos import MARKS as COSMOS_MARKS
 from vtok.models.keymaps import KeyMap
+from vtok.models.rqvae import FAMILY as RQVAE
+from vtok.models.rqvae import MARK as RQVAE_MARK
 
 _VAR_SCALES = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)
 _MAX_SIDE = 1 << 10
@@ -243,6 +245,7 @@ _MARKS = (  # parts of names that one family alone has
     ("decoder.adaptive.", "open-magvit2"),
     ("decoder.norm_out.conv_y.", "kandinsky-movq"),
     ("vquantizer.", "paella"),
+    (RQVAE_MARK, RQVAE),
     ("quantizer.codebooks.", "unitok"),
     ("encoder.quant_conv.", "show-o"),
     (".upsample_conv.", "maskgit"),

@@ -50,6 +50,7 @@ _TENCENT = "TencentARC"
 _HUB_FORM = ("pytorch_model.bin", "config.json")
 _TAMING_FORM = ("last.ckpt", "model.yaml")
 _HEIBOX = "https://heibox.uni-heidelberg.de/d/"
+_KAKAO = "https://twg.kakaocdn.net/brainrepo/models/RQVAE/"
 _LDM = "https://ommer-lab.com/files/latent-diffusion/"
 
 
@@ -92,6 +93,19 @@ def _ldm(downsample: int, codebook_size: int, file: str) -> Preset:
         "",
         ("model.ckpt", "config.yaml"),
         page=f"{_LDM}{file}",
+    )
+
+
+def _rqvae(codebook_size: int, page: str) -> Preset:
+    return Preset(
+        "rq-vae",
+        32,
+        codebook_size,
+        "CC-BY-NC-SA-4.0",
+        "",
+        ("model.pt",),
+        codes=CodeShape(kind="deep-grid", depth=4),
+        page=f"{_KAKAO}{page}",
     )
 
 
@@ -223,6 +237,14 @@ PRESETS: dict[str, Preset] = {
         ("vqgan/diffusion_pytorch_model.safetensors", "vqgan/config.json"),
         pixels="[0, 1]",
     ),
+    "rqvae-ffhq": _rqvae(2048, "d47570aeff6ba300735606a806f54663/ffhq.tar.gz"),
+    "rqvae-imagenet": _rqvae(16384, "7518a004fe39120fcffbba76005dc6c3/imagenet_480M.tar.gz"),
+    "rqvae-imagenet-50e": _rqvae(
+        16384, "6714b47bb9382076923590eff08b1ee5/imagenet_1.4B_rqvae_50e.tar.gz"
+    ),
+    "rqvae-lsun-bedroom": _rqvae(16384, "06b72c164cd2fe64fc8ebd6b42b0040f/bedroom.tar.gz"),
+    "rqvae-lsun-cat": _rqvae(16384, "92b4e6a9ace09c9ab8ff9d3b3e688367/cat.tar.gz"),
+    "rqvae-lsun-church": _rqvae(16384, "deeb3e0ac6e09923754e3e594ede7b01/church.tar.gz"),
     "show-o-magvitv2": Preset("show-o", 16, 8192, "Apache-2.0", "showlab/magvitv2", _HUB_FORM),
     "taming-imagenet-f16-1024": _taming("taming", 16, 1024, "8088892a516d4e3baf92/"),
     "taming-imagenet-f16-16384": _taming("taming", 16, 16384, "a7530b09fed84f80a887/"),
