@@ -11,8 +11,8 @@ from test_runner import CPU, plain, prepared
 from torch import Tensor, nn
 
 from vtok.engine import compiled
+from vtok.engine.coding import TokenizeForward
 from vtok.engine.compiled import CACHE_VARIABLE, Compiled
-from vtok.engine.forward import TokenizeForward
 from vtok.engine.runner import Runner
 from vtok.errors import DeviceError
 from vtok.models.base import PixelRange, Tokenizer, TokenizerSpec

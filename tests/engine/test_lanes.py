@@ -8,7 +8,8 @@ from fake_models import BlockEncoder, BlockTokenizer
 from test_runner import CPU, one_by_one, plain, prepared
 from torch import Tensor
 
-from vtok.engine.forward import FeaturesForward, TokenizeForward
+from vtok.engine.coding import TokenizeForward
+from vtok.engine.forward import FeaturesForward
 from vtok.engine.runner import Runner
 from vtok.engine.times import Span, StageTimes
 

@@ -8,7 +8,8 @@ from fake_models import BlockEncoder, BlockTokenizer
 from test_runner import CPU
 from torch import Tensor, nn
 
-from vtok.engine.forward import FeaturesForward, TokenizeForward
+from vtok.engine.coding import TokenizeForward
+from vtok.engine.forward import FeaturesForward
 from vtok.engine.runner import Runner
 from vtok.engine.sizing import CACHED_BYTES, MAX_VIEWS_ON_CPU, find_batch_pixels
 from vtok.errors import NonFiniteError

@@ -45,6 +45,7 @@ def decode_vq(
         output_format=image.output_format.value,
         shard_size=image.shard_size,
         allow_torchscript=allow_torchscript,
+        piece_size=decoding.piece_size,
     )
     with listening(said) as progress:
         report = run_decode_vq(config, progress)

@@ -30,6 +30,7 @@ def encode_vq(
       vtok encode-vq photos/ indices/ --model my-tokenizer/
       vtok encode-vq photos/ indices/ --model vq_ds16_c2i.pt --family llamagen
       vtok encode-vq photos/ indices/ --model Cosmos-0.1-Tokenizer-DI16x16/
+      vtok encode-vq scans/ indices/ --model taming-imagenet-f16-16384 --piece-size 1024
       vtok encode-vq photos/ s3://bucket/indices --dedupe
     """
     from vtok.pipelines.encode_vq import encode_vq as run_encode_vq  # brings torch
@@ -41,6 +42,7 @@ def encode_vq(
         family=indices.family,
         allow_torchscript=indices.allow_torchscript,
         layout=indices.layout.value,
+        piece_size=indices.piece_size,
     )
     with listening(said) as progress:
         report = run_encode_vq(config, progress)

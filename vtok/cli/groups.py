@@ -169,6 +169,7 @@ class IndexFlags:
     family: options.Family = None
     allow_torchscript: options.AllowTorchscript = False
     layout: options.Layout = options.ShardLayout.SAMPLE
+    piece_size: options.PieceSize = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +269,7 @@ class DecodeFlags:
     device: options.Device = "auto"
     compute_dtype: options.ComputeDtype = options.ComputeDtypeChoice.AUTO
     batch_size: options.BatchSize = None
+    piece_size: options.PieceSize = None
     workers: options.Workers = None
     limit: options.Limit = None
     overwrite: options.Overwrite = False

@@ -387,6 +387,17 @@ Compile = Annotated[
         "many views of one size. Part of a run's plan.",
     ),
 ]
+PieceSize = Annotated[
+    int | None,
+    typer.Option(
+        "--piece-size",
+        metavar="PX",
+        help="Code views with a longer side in overlapping pieces of this side, in little memory. "
+        "A model of convolutions alone (vtok-base, DALL-E) gives the same indices and pixels; one "
+        "that looks at the whole image in norms or attention others, blended, and the sample says "
+        "so. 0: never. [default: 2048 where nothing changes, else 0; decode-vq: as encoded]",
+    ),
+]
 Dtype = Annotated[
     StoredDtype,
     typer.Option(

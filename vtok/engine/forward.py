@@ -18,8 +18,7 @@ from torch import Tensor
 
 from vtok.engine.arrangement import APART, TOGETHER, Arrangement
 from vtok.engine.compiled import Compiled, Function
-from vtok.engine.device import to_bytes, to_pixels
-from vtok.engine.precision import set_float32
+from vtok.engine.device import to_pixels
 from vtok.errors import DeviceError, NonFiniteError
 from vtok.models.base import Encoder, Tokenizer
 
@@ -59,10 +58,12 @@ class Forward(ABC):
         arrangement: How the views of an image are given to it.
         is_half: Whether results leave as float16, where all numbers of one fit; others leave as
             they are.
+        remedy: What else helps where the memory is too short, for messages.
     """
 
     arrangement: Arrangement = APART
     is_half = False
+    remedy: str = ""
 
     def __init__(
         self,
@@ -118,8 +119,9 @@ class Forward(ABC):
                     parts.append(outcome)
                     continue
                 most = len(part) // 2
-                if outcome is None:
-                    self._make_room(part, most)
+                if outcome is None and self._make_room(part, most):
+                    todo.append(part)
+                    continue
             todo += [part[most:], part[:most]]
         return parts
 
@@ -231,44 +233,28 @@ class Forward(ABC):
         event.record(torch.cuda.current_stream(self.device))
         return Launched(home[0], home[1], event)
 
-    def _make_room(self, part: Any, most: int) -> None:
-        if most == 0:
+    def take_less(self, part: Any) -> bool:
+        """Use less memory for inputs of this shape from now on, with the same results.
+
+        Returns:
+            Whether that can be done.
+        """
+        return False
+
+    def _make_room(self, part: Any, most: int) -> bool:
+        """Make later batches smaller; return whether this one fits now as it is."""
+        is_alone = most == 0
+        if is_alone and not self.take_less(part):
             what = "x".join(map(str, part[0].shape))
             raise DeviceError(
                 f"{self.device} has too little memory for a single input of {what}: "
-                "use smaller views, another --compute-dtype or another --device"
+                f"use smaller views{self.remedy}, another --compute-dtype or another --device"
             )
-        self._most[self.kind(part)] = most
+        if not is_alone:
+            self._most[self.kind(part)] = most
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-class TokenizeForward(Forward):
-    """(B, H, W, 3) uint8 → int64 indices, (B, h, w) or B of what shape the model gives.
-
-    With a dtype other than float32 the encoder runs under autocast; the search for the nearest
-    code is in float32 always.
-    """
-
-    def __init__(
-        self, tokenizer: Tokenizer, *, device: torch.device, dtype: torch.dtype = torch.float32
-    ) -> None:
-        super().__init__(tokenizer, tokenizer.encode, device=device, dtype=dtype)
-        if device.type == "cuda":
-            set_float32("ieee")  # torch would let convolutions round to TF32
-        self._tokenizer = tokenizer
-
-    def compute(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return indices, and whether the latents were finite."""
-        pixels = to_pixels(inputs, self._tokenizer.spec.pixels, device=self.device)
-        lower = self.dtype != torch.float32
-        with torch.autocast(self.device.type, self.dtype if lower else None, enabled=lower):
-            latents = self.function(pixels)  # (B, D, h, w)
-        latents = latents.float()
-        is_finite = finite_rows(latents)
-        # A latent of NaN has no nearest code: its sample fails, and the others must not.
-        safe = latents.where(is_finite.view(-1, *[1] * (latents.ndim - 1)), 0)
-        return self._tokenizer.quantize(safe), is_finite
+        return is_alone
 
 
 class FeaturesForward(Forward):
@@ -290,34 +276,6 @@ class FeaturesForward(Forward):
         pixels = to_pixels(inputs, spec.pixels, device=self.device, dtype=self.dtype)
         features = self.function(pixels)
         return features, finite_rows(features)
-
-
-class DecodeForward(Forward):
-    """int64 indices as the model gives them → (B, H, W, 3) uint8 pixels, rounded by `to_bytes`."""
-
-    def __init__(
-        self, tokenizer: Tokenizer, *, device: torch.device, dtype: torch.dtype = torch.float32
-    ) -> None:
-        super().__init__(tokenizer, tokenizer.decode, device=device, dtype=dtype)
-        self._tokenizer = tokenizer
-
-    def image_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return (H, W, 3) of what indices of this shape decode to.
-
-        Raises:
-            ShardError: the model gives no indices of such a shape.
-        """
-        size = self._tokenizer.spec.image_size(shape)
-        return (size.height, size.width, 3)
-
-    def compute(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return pixels, and whether the decoder's output was finite."""
-        codes = self._tokenizer.lookup(inputs.to(self.device, non_blocking=True))
-        lower = self.dtype != torch.float32
-        with torch.autocast(self.device.type, self.dtype if lower else None, enabled=lower):
-            pixels = self.function(codes)  # (B, 3, H, W)
-        is_finite = finite_rows(pixels)
-        return to_bytes(pixels.nan_to_num(), self._tokenizer.spec.pixels), is_finite
 
 
 _BITS = {

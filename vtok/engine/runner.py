@@ -18,13 +18,8 @@ import torch
 
 from vtok.engine.arrangement import Arrangement
 from vtok.engine.batching import WINDOW_BYTES, Shape, default_batch_size, form_batches
-from vtok.engine.forward import (
-    Array,
-    DecodeForward,
-    Forward,
-    Result,
-    TokenizeForward,
-)
+from vtok.engine.coding import DecodeForward, TokenizeForward
+from vtok.engine.forward import Array, Forward, Result
 from vtok.engine.lanes import Lanes
 from vtok.engine.loop import Forms, Loop
 from vtok.engine.packed import PackedForward, features_forward

@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from vtok.engine.coding import TokenizeForward
 from vtok.engine.decoding import default_num_workers
 from vtok.engine.fake_device import MAX_VIEWS, FakeForward
-from vtok.engine.forward import TokenizeForward
 from vtok.engine.preparation import Outcome, Preparation, Prepared
 from vtok.engine.runner import EncodedSample, Runner
 from vtok.engine.search_cost import SearchCost, search_costs

@@ -244,8 +244,15 @@ class TileConfig:
 class EncodeVqConfig:
     """`vtok encode-vq`.
 
-    The model is of `family`, or where that is None of what its files say; the code in it is run
-    only with `allow_torchscript`.
+    Attributes:
+        run: Where it reads and writes.
+        cut: How images become views.
+        model: Which model.
+        layout: How samples lie in a tar.
+        family: What the model is; None for what its files say.
+        allow_torchscript: Whether the code in a model's file may be run.
+        piece_size: Side of the pieces that larger views are coded in; 0 for none; None for what
+            leaves indices as they are: 2,048 px, or none where the model sees the whole image.
     """
 
     run: RunConfig
@@ -254,6 +261,11 @@ class EncodeVqConfig:
     layout: StoredLayout = "sample"
     family: str | None = None
     allow_torchscript: bool = False
+    piece_size: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no run can do."""
+        _at_least("--piece-size", self.piece_size, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,6 +302,7 @@ class DecodeVqConfig:
         output_format: `files`, named as their sources were, or `webdataset`: shards of images.
         shard_size: Samples in a shard of these; the last one has what is left.
         allow_torchscript: Whether the code in a model's file may be run.
+        piece_size: As in `EncodeVqConfig`; None also for what samples say of how they were encoded.
     """
 
     shards: str
@@ -307,12 +320,14 @@ class DecodeVqConfig:
     output_format: OutputFormatName = "files"
     shard_size: int = DEFAULT_SHARD_SIZE
     allow_torchscript: bool = False
+    piece_size: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no run can do."""
         _at_least("--limit", self.limit, 1)
         _at_least("--workers", self.workers, 0)
         _at_least("--batch-size", self.batch_size, 1)
+        _at_least("--piece-size", self.piece_size, 0)
         _at_least("--shard-size", self.shard_size, 1)
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from vtok.engine.forward import DecodeForward
+from vtok.engine.coding import DecodeForward
+from vtok.engine.pieces import Pieces
 from vtok.engine.runner import Runner
 from vtok.engine.times import StageTimes
 from vtok.errors import UsageError
@@ -61,6 +62,7 @@ class DecodeWork:
         load: Callable[[], Tokenizer]
         if is_index_file(config.shards):
             tokenizer = _named_tokenizer(config)
+            Pieces.of(tokenizer, config.piece_size)  # refuses now what cannot be
             found = survey_index_file(
                 place_of(config.shards),
                 tokenizer.spec,
@@ -79,6 +81,12 @@ class DecodeWork:
         )
         return cls(config, found, load, placement, codec)
 
+    @property
+    def piece_size(self) -> int | None:
+        """Side of pieces: what was asked for, else that of the samples' encoding where it shows."""
+        asked_for = self.config.piece_size
+        return self.found.piece_size if asked_for is None else asked_for
+
     def plan(self, *, shard_size: int, **more: Any) -> RunPlan:
         """Return the plan of the run.
 
@@ -94,6 +102,7 @@ class DecodeWork:
             configuration={
                 "image": {"format": self.codec.format, "quality": self.codec.quality},
                 **self.placement.to_json(),
+                **({} if self.piece_size is None else {"piece_size": self.piece_size}),
                 **more,
             },
             model=self.found.model,
@@ -104,9 +113,8 @@ class DecodeWork:
     @contextmanager
     def runner(self) -> Iterator[Runner]:
         """Load the model, and give what runs it."""
-        forward = DecodeForward(
-            self.load(), device=self.placement.device, dtype=self.placement.dtype
-        )
+        where = {"device": self.placement.device, "dtype": self.placement.dtype}
+        forward = DecodeForward(self.load(), **where, piece_size=self.piece_size)
         with closing(self.placement.runner(forward, StageTimes())) as runner:
             yield runner
 

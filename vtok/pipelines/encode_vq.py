@@ -6,7 +6,8 @@ In: an `EncodeVqConfig`. Out: shards of indices, in the smallest dtype that hold
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-from vtok.engine.forward import TokenizeForward
+from vtok.engine.coding import TokenizeForward
+from vtok.engine.pieces import Pieces
 from vtok.engine.preparation import Outcome, Preparation
 from vtok.engine.runner import EncodedSample
 from vtok.engine.times import StageTimes
@@ -52,11 +53,15 @@ def encode_vq_recipe(config: EncodeVqConfig) -> Recipe:
     model = RunModel(config.model.name, load, tokenizer_digest, config.run.output)
     require_request(config.cut, model.needs)
     scheme = scheme_for(config.cut, default_scheme(model.needs), model.needs)
-    placement = placement.sized(
-        lambda: TokenizeForward(model.load(), device=placement.device, dtype=placement.dtype),
-        scheme,
-        config.run,
-    )
+    size = config.piece_size
+
+    def open_forward() -> TokenizeForward:
+        where = {"device": placement.device, "dtype": placement.dtype}
+        return TokenizeForward(model.load(), **where, piece_size=size)
+
+    if size:
+        Pieces.of(model.load(), size)  # refuses now what cannot be
+    placement = placement.sized(open_forward, scheme, config.run)
     return Recipe(
         command="encode-vq",
         kind="indices",
@@ -64,6 +69,7 @@ def encode_vq_recipe(config: EncodeVqConfig) -> Recipe:
             "scheme": scheme_record(scheme),
             **placement.to_json(),
             **({"family": config.family} if config.family else {}),
+            **({} if size is None else {"piece_size": size}),
         },
         preparation=Preparation(
             scheme=scheme,
@@ -72,7 +78,7 @@ def encode_vq_recipe(config: EncodeVqConfig) -> Recipe:
             decoding=config.run.decoding,
             resizing=config.run.resizing,
         ),
-        open_maker=lambda times: IndexMaker(model.load(), model.needs, placement, times),
+        open_maker=lambda times: IndexMaker(model.load(), model.needs, placement, times, size),
         libraries=LIBRARIES,
         model=model.record,
         layout=config.layout,
@@ -84,11 +90,18 @@ class IndexMaker:
     """Runs the tokenizer over prepared images."""
 
     def __init__(
-        self, tokenizer: Tokenizer, needs: ModelNeeds, placement: Placement, times: StageTimes
+        self,
+        tokenizer: Tokenizer,
+        needs: ModelNeeds,
+        placement: Placement,
+        times: StageTimes,
+        piece_size: int | None = None,
     ) -> None:
         self._spec = tokenizer.spec
         self._needs = needs
-        forward = TokenizeForward(tokenizer, device=placement.device, dtype=placement.dtype)
+        self._pieces = Pieces.of(tokenizer, piece_size)
+        where = {"device": placement.device, "dtype": placement.dtype}
+        forward = TokenizeForward(tokenizer, **where, piece_size=piece_size)
         self._runner = placement.runner(forward, times)
 
     def samples(self, outcomes: Iterable[Outcome]) -> Iterator[Sample | Failure]:
@@ -106,9 +119,13 @@ class IndexMaker:
             view.name: spec.latent_grid(view.size) if spec.codes.is_spatial else None
             for view in views
         }
+        meta = describe(encoded.task, encoded.facts, token_grids=grids)
+        pieces = self._pieces.record([spec.latent_grid(view.size) for view in views])
+        if pieces is not None:
+            meta["pieces"] = pieces
         return Sample(
             key=encoded.task.key,
-            meta=describe(encoded.task, encoded.facts, token_grids=grids),
+            meta=meta,
             indices=encoded.arrays,
             sidecars=carried(encoded.facts),
         )

@@ -21,6 +21,8 @@ from vtok.shards.header import ModelRecord
 from vtok.shards.samples import Sample
 from vtok.shards.shardset import ShardSet
 
+_MAX_PIECE_PX = 1 << 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
@@ -62,11 +64,14 @@ class Survey:
         model: What made the indices.
         shards: Each with what its samples become, in order; it may have more samples than those.
         sha256: Digest of the shards' samples.
+        piece_size: Side of the smallest pieces in which a sample was encoded approximately; None if
+            none was.
     """
 
     model: ModelRecord
     shards: tuple[tuple[Iterable[Sample], tuple[Decoded, ...]], ...]
     sha256: str
+    piece_size: int | None = None
 
     @property
     def decoded(self) -> Iterator[Decoded]:
@@ -87,6 +92,7 @@ class _Seen:
     size: Size | None
     region: Box | None
     plan: Plan | None
+    piece_size: int | None
 
 
 def survey(shards: ShardSet, limit: int | None, ending: str) -> Survey:
@@ -122,7 +128,15 @@ def survey(shards: ShardSet, limit: int | None, ending: str) -> Survey:
             break
     if not any(samples for _, samples in seen):
         raise InputError(f"there are no samples in {shards.shards[0].path.parent}")
-    found = Survey(model=header.model, shards=_named(seen, ending), sha256=digest.hexdigest())
+    found = Survey(
+        model=header.model,
+        shards=_named(seen, ending),
+        sha256=digest.hexdigest(),
+        piece_size=min(
+            (each.piece_size for _, group in seen for each in group if each.piece_size),
+            default=None,
+        ),
+    )
     files = [str(picture.file) for each in found.decoded for picture in each.pictures]
     if len(set(files)) != len(files):
         raise ShardError(
@@ -191,7 +205,17 @@ def _see(sample: Sample) -> _Seen:
         size=plan.size if plan else None,
         region=shown_region(plan, sample.key) if plan and is_stitched else None,
         plan=plan if plan and shows_crops(plan) else None,
+        piece_size=_piece_size(sample),
     )
+
+
+def _piece_size(sample: Sample) -> int | None:
+    """Return the side of a sample's pieces; None where these were exact, which shows nowhere."""
+    pieces = sample.meta.get("pieces")
+    if not isinstance(pieces, dict) or pieces.get("exact") is not False:
+        return None
+    side = pieces.get("side_px")
+    return side if type(side) is int and 0 < side <= _MAX_PIECE_PX else None
 
 
 def _named(
