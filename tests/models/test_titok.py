@@ -236,6 +236,21 @@ def test_a_configuration_of_another_model_is_refused(
         load_tokenizer(str(hub(tmp_path, "titok", **changes)))
 
 
+def test_without_decoder_and_configuration_nothing_tells_the_release(tmp_path: Path) -> None:
+    state = {n: t for n, t in model("titok")[1].items() if not n.startswith(("decoder.", "pixel_"))}
+    torch.save(state, tmp_path / "encoder.bin")
+    with pytest.raises(WeightsError, match="needs its configuration beside it"):
+        load_tokenizer(str(tmp_path / "encoder.bin"))
+
+
+def test_positions_that_are_no_square_are_refused(tmp_path: Path) -> None:
+    state = model("titok")[1]
+    state["encoder.positional_embedding"] = torch.zeros(16, 128)
+    torch.save(state, tmp_path / "odd.bin")
+    with pytest.raises(WeightsError, match="the encoder's 15 positions are no square grid"):
+        load_tokenizer(str(tmp_path / "odd.bin"))
+
+
 def test_a_file_without_its_last_layer_is_refused(tmp_path: Path) -> None:
     config, state = model("titok")
     state = {n: t for n, t in state.items() if not n.startswith("encoder.transformer.0.ln_2")}

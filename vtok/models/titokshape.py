@@ -132,6 +132,8 @@ def titok_shape(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Titok
             "a TiTok VAE: its tokens are vectors, it has no codebook: take one of its vq siblings"
         )
     no_decoder = _no_decoder(ours)
+    if no_decoder == _NO_DECODER and not facts:
+        raise WeightsError("a TiTok without decoder needs its configuration beside it")
     has_pixels = "decoder.conv_out.weight" in ours
     default = not has_pixels if "decoder.mask_token" in ours else True
     legacy = _flag(facts, "is_legacy", default)
@@ -221,8 +223,8 @@ def _tower(state: Mapping[str, Tensor], side: str, size: object, patch_px: int) 
     width = tensor_size(state, f"{side}.class_embedding", 1)
     cells = tensor_size(state, f"{side}.positional_embedding", 0) - 1
     grid = math.isqrt(max(0, cells))
-    if grid * grid != cells or not 1 <= grid <= _MAX_GRID:
-        raise WeightsError(f"the {side}'s {cells} positions are no square grid")
+    if patch_px < 1 or grid * grid != cells or not 1 <= grid <= _MAX_GRID:
+        raise WeightsError(f"the {side}'s {cells} positions are no square grid of patches")
     if width % HEAD_CHANNELS:
         raise WeightsError(f"{width} channels are not a multiple of a head's {HEAD_CHANNELS}")
     blocks = {name.split(".")[2] for name in state if name.startswith(f"{side}.blocks.")}

@@ -172,9 +172,9 @@ def require_decoder(model: ModelRecord) -> None:
     """
     if model.spec.get("can_decode") is False:
         raise WeightsError(
-            f"{model.name} ({model.family}) cannot decode: its weights have no decoder (its "
-            "authors' own checkpoint may have one; indices are decoded by the weights that made "
-            "them alone)"
+            f"{model.name} ({model.family}) cannot decode: its weights have no decoder of indices "
+            "alone (its authors' own checkpoint may have one; indices are decoded by the weights "
+            "that made them alone)"
         )
 
 
