@@ -61,6 +61,27 @@ def test_no_array_waits_past_its_window(
         assert num_read - 1 - batch.members[0].sample <= window
 
 
+@settings(deadline=None)
+@given(st.lists(streams, max_size=4), st.integers(1, 5), st.integers(1, 8), st.integers(1, 2000))
+def test_what_none_parts_is_batched_as_if_alone(
+    shards: list[list[list[tuple[int, int]]]], size: int, window_samples: int, window_bytes: int
+) -> None:
+    limits = {"window_samples": window_samples, "window_bytes": window_bytes}
+    parts = [stamped(shard) for shard in shards]
+    alone, num_before = [], 0
+    for part in parts:
+        for batch in form_batches(part, lambda _: size, **limits):
+            members = [(sample + num_before, position) for sample, position in batch.members]
+            alone.append((batch.arrays.tolist(), members))
+        num_before += len(part)
+    joined = [each for part in parts for each in (*part, None)]
+    together = [
+        (batch.arrays.tolist(), list(map(tuple, batch.members)))
+        for batch in form_batches(joined, lambda _: size, **limits)
+    ]
+    assert together == alone
+
+
 def test_one_shape_makes_full_batches_with_samples_across_them() -> None:
     samples = stamped([[(2, 3)] * 7] * 3)
     batches = list(form_batches(samples, lambda _: 8))

@@ -52,6 +52,26 @@ def test_lanes_work_side_by_side_each_on_one_core() -> None:
     )
 
 
+def test_the_model_goes_on_across_the_end_of_a_shard_but_no_batch_does() -> None:
+    meeting = threading.Barrier(2, timeout=60)  # broken if the second shard waits for the first
+    num_rows: list[int] = []
+
+    class Meeting(BlockEncoder):
+        def features(self, pixels: Tensor) -> Tensor:
+            num_rows.append(len(pixels))
+            meeting.wait()
+            return super().features(pixels)
+
+    one = prepared(4)[0]
+    num_views = len(getattr(one, "views", ()))
+    outcomes = [one, one, one, None, one, one, None]
+    forward = FeaturesForward(Meeting(), device=CPU, dtype=torch.float32)
+    runner = Runner(forward, batch_size=4 * num_views, num_lanes=2)
+    assert len(list(runner.encode(outcomes))) == 5
+    runner.close()
+    assert sorted(num_rows) == [2 * num_views, 3 * num_views]
+
+
 def test_an_error_in_a_lane_reaches_the_caller() -> None:
     class Broken(BlockEncoder):
         def features(self, pixels: Tensor) -> Tensor:

@@ -163,6 +163,15 @@ def test_every_view_is_in_one_pack_in_order(
         assert len(pack.arrays) == num_arrays or total + height * width > num_pixels
 
 
+def test_none_ends_a_pack_and_is_not_counted() -> None:
+    def stream() -> Iterator[list[np.ndarray] | None]:
+        for number in (None, 0, 1, None, None, 2, None):
+            yield None if number is None else [np.zeros((2, 2, 3), np.uint8)]
+
+    packs = form_packs(stream(), PackLimits(100, 10))
+    assert [pack.members for pack in packs] == [(Member(0, 0), Member(1, 0)), (Member(2, 0),)]
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_the_gpus_kernel_keeps_views_apart(dtype: torch.dtype) -> None:

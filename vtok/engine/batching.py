@@ -65,7 +65,7 @@ class _Bucket(Generic[ArrayT]):
 
 
 def form_batches(
-    samples: Iterable[Sequence[ArrayT]],
+    samples: Iterable[Sequence[ArrayT] | None],
     batch_size: Callable[[Shape], int],
     *,
     stack: Callable[[Sequence[Any]], Any] = np.stack,
@@ -79,7 +79,8 @@ def form_batches(
     soon after it was read.
 
     Args:
-        samples: Each with any number of arrays; a sample may straddle batches.
+        samples: Each with any number of arrays; a sample may straddle batches. None, which is not
+            counted, ends all batches: what comes after it shares none with what came before.
         batch_size: Shape of an array → arrays a batch, at least 1; asked once for each shape.
         stack: Equally shaped arrays → one (B, ...), where the batch is wanted.
         window_samples: Samples that may follow one whose arrays are still waiting.
@@ -88,7 +89,14 @@ def form_batches(
     buckets: defaultdict[Shape, _Bucket[ArrayT]] = defaultdict(_Bucket)
     sizes: dict[Shape, int] = {}
     num_waiting_bytes = 0
-    for sample, arrays in enumerate(samples):
+    sample = -1
+    for arrays in samples:
+        if arrays is None:
+            while buckets:
+                yield buckets.pop(_oldest(buckets)).batch(stack)
+            num_waiting_bytes = 0
+            continue
+        sample += 1
         for position, array in enumerate(arrays):
             shape = array.shape
             if shape not in sizes:

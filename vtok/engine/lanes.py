@@ -45,7 +45,8 @@ class Lanes:
         if num_lanes:
             self._pool = ThreadPoolExecutor(num_lanes, "vtok-model", torch.set_num_threads, (1,))
         # On a GPU one batch stays on its way while the next is formed: it then always has work.
-        self.num_in_flight = num_lanes or int(forward.device.type == "cuda")
+        # Beside lanes one more lies ready, so that none waits for the caller to form it.
+        self.num_in_flight = num_lanes + 1 if num_lanes else int(forward.device.type == "cuda")
 
     def submit(self, arrays: Inputs) -> Pending:
         """Start computing a batch; return what waits for its results, in the batch's order.

@@ -17,7 +17,7 @@ from vtok.engine.packs import Pack
 from vtok.engine.times import StageTimes
 
 SubjectT = TypeVar("SubjectT")
-Forms = Callable[[Iterable[Sequence[Array]]], Iterator[Batch[Array]] | Iterator[Pack]]
+Forms = Callable[[Iterable[Sequence[Array] | None]], Iterator[Batch[Array]] | Iterator[Pack]]
 
 
 class Finished(NamedTuple, Generic[SubjectT]):
@@ -56,9 +56,13 @@ class Loop(Generic[SubjectT]):
         self._num_closed = 0
 
     def run(
-        self, samples: Iterable[tuple[SubjectT, Sequence[Array]]]
+        self, samples: Iterable[tuple[SubjectT, Sequence[Array]] | None]
     ) -> Iterator[Finished[SubjectT]]:
-        """Yield every sample's results in the order of its arrays."""
+        """Yield every sample's results in the order of its arrays.
+
+        Args:
+            samples: None ends all batches, and the model goes on with those that follow.
+        """
         on_the_way: deque[tuple[tuple[Member, ...], Pending]] = deque()
         for batch in self._form(self._admit(samples)):
             with self._times.waiting("model"):
@@ -74,9 +78,13 @@ class Loop(Generic[SubjectT]):
         yield from self._close()
 
     def _admit(
-        self, samples: Iterable[tuple[SubjectT, Sequence[Array]]]
-    ) -> Iterator[Sequence[Array]]:
-        for subject, arrays in samples:
+        self, samples: Iterable[tuple[SubjectT, Sequence[Array]] | None]
+    ) -> Iterator[Sequence[Array] | None]:
+        for sample in samples:
+            if sample is None:
+                yield None
+                continue
+            subject, arrays = sample
             self._open.append(_Open(subject, [None] * len(arrays)))
             yield arrays
 

@@ -52,17 +52,25 @@ class PackLimits(NamedTuple):
         return cls(num_pixels=num_pixels, num_arrays=64 if on_cpu else 1024)
 
 
-def form_packs(samples: Iterable[Sequence[Array]], limits: PackLimits) -> Iterator[Pack]:
+def form_packs(samples: Iterable[Sequence[Array] | None], limits: PackLimits) -> Iterator[Pack]:
     """Yield packs of arrays, each as full as the limits allow; the last one as it is.
 
     Args:
-        samples: Each with any number of (H, W, 3) arrays; a sample may straddle packs.
+        samples: Each with any number of (H, W, 3) arrays; a sample may straddle packs. None, which
+            is not counted, ends a pack.
         limits: When a pack is full.
     """
     arrays: list[Array] = []
     members: list[Member] = []
     num_pixels = 0
-    for sample, views in enumerate(samples):
+    sample = -1
+    for views in samples:
+        if views is None:
+            if arrays:
+                yield Pack(tuple(arrays), tuple(members))
+            arrays, members, num_pixels = [], [], 0
+            continue
+        sample += 1
         for position, array in enumerate(views):
             size = array.shape[0] * array.shape[1]
             is_over = num_pixels + size > limits.num_pixels or len(arrays) == limits.num_arrays

@@ -90,18 +90,21 @@ class Runner:
                 form_batches, batch_size=sized, stack=forward.stack, window_bytes=window_bytes
             )
 
-    def encode(self, outcomes: Iterable[Outcome]) -> Iterator[EncodedSample | Failure]:
+    def encode(self, outcomes: Iterable[Outcome | None]) -> Iterator[EncodedSample | Failure]:
         """Yield the tokens of every image, in order; failures pass through.
 
         Args:
-            outcomes: Views and failures. Batches are formed within this iterable alone.
+            outcomes: Views and failures. Batches are formed within this iterable alone, and do not
+                cross a None, which nothing is yielded for; the model does not stop there.
 
         Raises:
             DeviceError: not even one view fits into the device's memory.
         """
         arrangement = self._arrangement
 
-        def split(outcome: Outcome) -> tuple[_Subject, Sequence[Pixels]]:
+        def split(outcome: Outcome | None) -> tuple[_Subject, Sequence[Pixels]] | None:
+            if outcome is None:
+                return None
             # An image is parted from its views, so that their memory is free once in batches.
             if isinstance(outcome, Failure):
                 return outcome, ()

@@ -369,8 +369,8 @@ class _FakeMaker:
         self._is_vq = is_vq
         self._runner = Runner(forward, batch_size=MAX_VIEWS // 4, num_lanes=1, times=times)
 
-    def samples(self, outcomes: Iterable[Outcome]) -> Iterator[Sample | Failure]:
-        """Yield one sample or failure for every outcome."""
+    def samples(self, outcomes: Iterable[Outcome | None]) -> Iterator[Sample | Failure]:
+        """Yield one sample or failure for every outcome; None ends a shard."""
         for each in self._runner.encode(outcomes):
             yield self._sample(each) if isinstance(each, EncodedSample) else each
 

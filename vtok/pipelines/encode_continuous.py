@@ -186,8 +186,8 @@ class FeatureMaker:
         forward = placement.features(encoder)
         self._runner = placement.runner(forward, times)
 
-    def samples(self, outcomes: Iterable[Outcome]) -> Iterator[Sample | Failure]:
-        """Yield one sample or failure for every outcome of one shard, in order."""
+    def samples(self, outcomes: Iterable[Outcome | None]) -> Iterator[Sample | Failure]:
+        """Yield one sample or failure for every outcome, in order; None ends a shard."""
         for each in self._runner.encode(fitting(outcomes, self._needs)):
             yield each if isinstance(each, Failure) else self._sample(each)
 

@@ -213,11 +213,14 @@ def each_alone(
     )
 
 
-def fitting(outcomes: Iterable[Outcome], needs: ModelNeeds) -> Iterator[Outcome]:
+def fitting(outcomes: Iterable[Outcome | None], needs: ModelNeeds) -> Iterator[Outcome | None]:
     """Yield the outcomes, those as failures whose views the model cannot take."""
     for outcome in outcomes:
-        problem = None if isinstance(outcome, Failure) else needs.problem(outcome.facts.plan)
-        if problem is None or isinstance(outcome, Failure):
+        if outcome is None or isinstance(outcome, Failure):
+            yield outcome
+            continue
+        problem = needs.problem(outcome.facts.plan)
+        if problem is None:
             yield outcome
         else:
             yield outcome.task.failure("plan", DegenerateSizeError.reason, problem)

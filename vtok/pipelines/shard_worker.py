@@ -38,8 +38,11 @@ from vtok.shards.writer import ShardWriter
 class MakesSamples(Protocol):
     """What a command does with prepared images; holds the model, where there is one."""
 
-    def samples(self, outcomes: Iterable[Outcome]) -> Iterator[Sample | Failure]:
-        """Yield one sample or failure for every outcome of one shard, in order."""
+    def samples(self, outcomes: Iterable[Outcome | None]) -> Iterator[Sample | Failure]:
+        """Yield one sample or failure for every outcome, in order.
+
+        A None, for which nothing is yielded, ends a shard: what follows it changes nothing before.
+        """
 
     def close(self) -> None:
         """Let go of what it holds."""
@@ -155,42 +158,60 @@ class ShardWorker:
             TooManyFailuresError: more images failed than may; the shard at hand is dropped.
             OutputError: the disk refuses.
         """
-        begun: deque[int] = deque()
-        outcomes = self._pool.map(self._tasks(shards, begun))
+        begun: deque[int] = deque()  # their images are asked for
+        under_way: deque[int] = deque()  # their images are handed to the maker
+        made_of = self._maker.samples(self._outcomes(shards, begun, under_way))
+        num_missing = 0
         max_bytes = self._work.buffers.unwritten
         with ShardThread[_Event](self._make, self._times, max_bytes) as thread:
             try:
-                # The first outcome of a shard is there once its number is.
-                while (first := next(outcomes, None)) is not None:
-                    shard = self._next_shard(begun, thread)
+                for made in made_of:
+                    raise_if_interrupted()  # else its failure might be the signal's
+                    if not num_missing:
+                        shard = self._next_shard(under_way, thread)
+                        thread.begin(shard)
+                        num_missing = len(self._work.positions(shard))
+                    thread.put(made)
+                    num_missing -= 1
+                    if not num_missing:
+                        thread.end()
+                    yield from self._told(thread.heard())
+                for shard in (*under_way, *begun):  # all of them references
                     thread.begin(shard)
-                    rest = len(self._work.positions(shard)) - 1
-                    ours = itertools.chain([first], itertools.islice(outcomes, rest))
-                    del first  # its pixels are let go of with the batch that they are in
-                    for made in self._maker.samples(ours):
-                        raise_if_interrupted()  # else its failure might be the signal's
-                        thread.put(made)
-                        yield from self._told(thread.heard())
-                    thread.end()
-                while begun:  # all of them references
-                    thread.begin(begun.popleft())
                     thread.end()
             except Exception:
                 yield from self._told(thread.heard())  # what ended it is among what it has told
                 raise
             yield from self._told(thread.finish())
 
+    def _outcomes(
+        self, shards: Iterable[int], begun: deque[int], under_way: deque[int]
+    ) -> Iterator[Outcome | None]:
+        """Yield what becomes of the images of one shard after another, None behind each shard."""
+        outcomes = self._pool.map(self._tasks(shards, begun))
+        # The first outcome of a shard is there once its number is.
+        while (first := next(outcomes, None)) is not None:
+            while not self._work.positions(begun[0]):
+                under_way.append(begun.popleft())
+            shard = begun.popleft()
+            under_way.append(shard)
+            rest = len(self._work.positions(shard)) - 1
+            ours = itertools.chain([first], itertools.islice(outcomes, rest))
+            del first  # its pixels are let go of with the batch that they are in
+            yield from ours
+            yield None
+
     def _tasks(self, shards: Iterable[int], begun: deque[int]) -> Iterator[ImageTask]:
         for shard in shards:
             begun.append(shard)
             yield from self._work.inputs.tasks(self._work.positions(shard))
 
-    def _next_shard(self, begun: deque[int], thread: ShardThread[_Event]) -> int:
-        """Return the shard that an outcome is of; make those before it, of references alone."""
-        while not self._work.positions(begun[0]):
-            thread.begin(begun.popleft())
+    def _next_shard(self, under_way: deque[int], thread: ShardThread[_Event]) -> int:
+        """Return the shard that a sample is of; make those before it, of references alone."""
+        while not self._work.positions(under_way[0]):
+            thread.begin(under_way.popleft())
             thread.end()
-        return begun.popleft()
+        return under_way.popleft()
 
     def _told(self, events: Iterable[_Event]) -> Iterator[CommitRecord]:
         """Pass on what the writing thread tells; yield the commit records."""

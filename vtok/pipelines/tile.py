@@ -86,9 +86,11 @@ class TileMaker:
     def __init__(self, codec: ImageCodec) -> None:
         self._format = codec.format
 
-    def samples(self, outcomes: Iterable[Outcome]) -> Iterator[Sample | Failure]:
-        """Yield one sample or failure for every outcome, in order."""
+    def samples(self, outcomes: Iterable[Outcome | None]) -> Iterator[Sample | Failure]:
+        """Yield one sample or failure for every outcome, in order; None ends a shard."""
         for outcome in outcomes:
+            if outcome is None:
+                continue
             yield outcome if isinstance(outcome, Failure) else self._sample(outcome)
 
     def close(self) -> None:
