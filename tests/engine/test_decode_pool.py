@@ -19,7 +19,7 @@ from vtok.engine import decode_run, decoding, process
 from vtok.engine.decode_run import QUEUE_DEPTH, workers_needed
 from vtok.engine.decoding import DecodePool, UpTo, default_num_workers
 from vtok.engine.preparation import ImageTask, Outcome, Prepared
-from vtok.engine.slots import SlotReader
+from vtok.engine.slots import SlotReader, SlotWriter
 from vtok.records import Failure
 
 
@@ -247,6 +247,25 @@ def test_pixels_stay_while_any_array_refers_to_them_and_their_memory_is_used_aga
         np.testing.assert_array_equal(corner, expected)
         slots = pool._workers[0]._slots._memories
         assert 1 < len(slots) < 12  # not one for each of the 60
+
+
+def test_letting_go_of_pixels_runs_no_python() -> None:
+    """Or an interrupt might come up there, where nobody is to catch it, and be forgotten."""
+    ref, descriptor = SlotWriter().write([np.arange(12, dtype=np.uint8).reshape(2, 2, 3)])
+    assert descriptor is not None
+    reader = SlotReader(max_slots=8)
+    arrays = reader.read(ref, os.dup(descriptor))
+    begun: list[str] = []
+    gc.disable()  # others' hooks on it are Python
+    sys.setprofile(lambda frame, event, _: begun.append(f"{event} {frame.f_code.co_name}"))
+    try:
+        del arrays
+    finally:
+        sys.setprofile(None)
+        gc.enable()
+    assert not [each for each in begun if each.startswith("call ")]
+    assert reader.take_freed() == (ref.slot,)
+    assert reader.take_freed() == ()
 
 
 def test_slots_beyond_the_limit_on_open_files_are_copied_out() -> None:

@@ -10,7 +10,6 @@ import select
 import socket
 import subprocess
 import sys
-import tempfile
 from collections import deque
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -19,7 +18,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from vtok.engine.preparation import ImageTask, Outcome, Prepared
-from vtok.engine.slots import SlotReader
+from vtok.engine.slots import SlotReader, anonymous_file
 from vtok.engine.worker import Boot, Broken, Order, Rendered, Reply
 from vtok.records import Failure
 
@@ -66,20 +65,21 @@ class WorkerProcess:
         # its threads, and both leave a tracker process behind.
         ours, theirs = socket.socketpair()
         lifeline_end, self._lifeline = os.pipe()
-        with theirs, tempfile.TemporaryFile() as complaints:
+        self._complaints = (
+            anonymous_file()
+        )  # in memory: no disk that is full keeps it from starting
+        with theirs, os.fdopen(lifeline_end):
             descriptors = (theirs.fileno(), lifeline_end)
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _BOOTSTRAP, *map(str, descriptors), *sys.path],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=complaints,
+                stderr=self._complaints,
                 pass_fds=descriptors,
                 # One image uses one core; idle thread pools would count against its memory limit.
                 env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
                 process_group=0,  # an interrupt at the terminal is for the parent
             )
-            self._complaints = os.dup(complaints.fileno())
-        os.close(lifeline_end)
         self._connection = Connection(ours.detach())
         self._poll = select.poll()
         self._poll.register(self._connection, select.POLLIN)

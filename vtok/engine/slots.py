@@ -9,6 +9,7 @@ they went, so is the memory.
 In and out: uint8 arrays of any shape. This file knows nothing of images, processes or failures.
 """
 
+import errno
 import mmap
 import os
 import resource
@@ -23,6 +24,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from vtok.errors import OutputError
+
 Pixels = npt.NDArray[np.uint8]
 Shape = tuple[int, ...]
 
@@ -31,6 +34,10 @@ MAX_IDLE_BYTES = 256 << 20
 MAX_DESCRIPTORS = 16384
 OTHER_DESCRIPTORS = 128
 """What a process has open besides slots: files, libraries, sockets and pipes of workers."""
+_NO_LARGE_FILES = (
+    "cannot write pixels to memory shared with decode workers: the limit on the size of a file "
+    "(ulimit -f) holds for it too: raise it, or decode with --workers 0"
+)
 
 
 class SlotRef(NamedTuple):
@@ -70,6 +77,7 @@ class SlotWriter:
 
         Raises:
             MemoryError: there is no room for a new slot.
+            OutputError: the limit on the size of files forbids one, which no image is to blame for.
         """
         num_bytes = sum(array.nbytes for array in arrays)
         fitting = [slot for slot in self._idle if len(slot.memory) >= num_bytes]
@@ -100,12 +108,14 @@ class SlotWriter:
     def _new_slot(self, num_bytes: int) -> _Slot:
         # Powers of two, so that images of about one size share slots; untouched pages cost nothing.
         capacity = max(MIN_SLOT_BYTES, 1 << (num_bytes - 1).bit_length())
-        descriptor = _anonymous_file()
+        descriptor = anonymous_file()
         try:
             os.ftruncate(descriptor, capacity)
             memory = mmap.mmap(descriptor, capacity)
         except OSError as error:
             os.close(descriptor)
+            if error.errno == errno.EFBIG:
+                raise OutputError(_NO_LARGE_FILES) from error
             raise MemoryError(f"no room to share {num_bytes} bytes of pixels") from error
         slot = _Slot(self._num_slots, descriptor, memory)
         self._num_slots += 1
@@ -134,6 +144,10 @@ class SlotReader:
     def __init__(self, max_slots: int | None = None) -> None:
         self._max_slots = max_slots_a_worker() if max_slots is None else max_slots
         self._memories: dict[int, mmap.mmap] = {}
+        self._alive: dict[
+            int, tuple[weakref.ref[Pixels], int]
+        ] = {}  # by identity: an array, its slot
+        self._gone: list[weakref.ref[Pixels]] = []
         self._freed: list[int] = []
 
     def read(self, ref: SlotRef, descriptor: int | None) -> tuple[Pixels, ...]:
@@ -157,8 +171,10 @@ class SlotReader:
             self._freed.append(ref.slot)
         else:
             # NumPy keeps the array that was cut as the base of every array cut from it, however
-            # deep: it dies with the last of them.
-            weakref.finalize(whole, self._freed.append, ref.slot).atexit = False
+            # deep: it dies with the last of them. What is called then is no Python: an interrupt
+            # that came up in it would be printed and forgotten.
+            alive = weakref.ref(whole, self._gone.append)
+            self._alive[id(alive)] = alive, ref.slot
         arrays = []
         offset = 0
         for shape in ref.shapes:
@@ -169,9 +185,10 @@ class SlotReader:
 
     def take_freed(self) -> tuple[int, ...]:
         """Return the slots that became free since the last call, for the worker to use again."""
-        freed = []
-        while self._freed:  # the garbage collector may append from any thread meanwhile
-            freed.append(self._freed.pop())
+        freed, self._freed = self._freed, []
+        while self._gone:  # the garbage collector may append from any thread meanwhile
+            _, slot = self._alive.pop(id(self._gone.pop()))
+            freed.append(slot)
         return tuple(freed)
 
 
@@ -191,8 +208,8 @@ def max_slots_a_worker() -> int:
     return max(1, num_free // (os.cpu_count() or 1))
 
 
-def _anonymous_file() -> int:
-    """Return a descriptor of memory (or of a deleted file) that no path leads to."""
+def anonymous_file() -> int:
+    """Return a descriptor of memory (or of a deleted file) that no path leads to; close it."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("vtok-pixels", os.MFD_CLOEXEC)
     with tempfile.TemporaryFile() as file:

@@ -32,6 +32,8 @@ _MAX_JSON_BYTES = 1 << 30
 _ADVICE = {
     errno.ENOSPC: "no space left: free some and run the same command again",
     errno.EDQUOT: "the disk quota is used up: free some and run the same command again",
+    errno.EFBIG: "the limit on the size of a file (ulimit -f, or the disk's) is reached: raise it "
+    "and run the same command again",
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
     errno.EROFS: "the file system is read-only",
