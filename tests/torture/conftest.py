@@ -12,6 +12,9 @@ import pytest
 from PIL import Image
 from sweeps import Program, Scenario, digests
 
+UNFINISHED = 8
+"""The exit code that says that the same command is to be run again."""
+
 
 @pytest.fixture(scope="session")
 def in_full(request: pytest.FixtureRequest) -> bool:
@@ -66,14 +69,26 @@ def scenarios(work: Path, photos: Path, model: Path, program: Program) -> dict[s
     small = ["--model", str(model), "--batch-size", "2", *tiny]
     indices = work / "indices"
     assert program.run(["encode-vq", str(photos), str(indices), *small]).status == 0
-    earlier = work / "earlier"
+    tile = ["--tile-size", "28", *tiny]
+    earlier, finished = work / "earlier", work / "finished"
     assert program.run(["tile", str(photos), str(earlier), *tiny, "--tile-size", "14"]).status == 0
+    assert program.run(["tile", str(photos), str(finished), *tile]).status == 0
+    twins = work / "twins"
+    shutil.copytree(photos, twins)
+    for name in ("deep/b.png", "z.png"):
+        shutil.copy(photos / "a.png", twins / name)
 
-    def copied(folder: Path) -> dict[str, str]:
-        shutil.copytree(earlier, folder)
+    def copied(folder: Path, of: Path = earlier) -> dict[str, str]:
+        shutil.copytree(of, folder)
         return digests(folder)
 
-    tile = ["--tile-size", "28", *tiny]
+    def damaged(folder: Path) -> dict[str, str]:
+        shutil.copytree(finished, folder)
+        tar = bytearray((folder / "shard-000001.tar").read_bytes())
+        tar[len(tar) // 2] ^= 1
+        (folder / "shard-000001.tar").write_bytes(tar)
+        return digests(folder)
+
     return {
         each.name: each
         for each in [
@@ -82,6 +97,22 @@ def scenarios(work: Path, photos: Path, model: Path, program: Program) -> dict[s
                 name="tile --overwrite",
                 arguments=lambda out: ["tile", str(photos), str(out), "--overwrite", *tile],
                 before=copied,
+            ),
+            Scenario(
+                name="tile --retry-failed",
+                arguments=lambda out: ["tile", str(photos), str(out), "--retry-failed", *tile],
+                before=lambda out: copied(out, finished),
+            ),
+            Scenario(
+                name="tile --dedupe",
+                arguments=lambda out: ["tile", str(twins), str(out), "--dedupe", *tile],
+            ),
+            Scenario(
+                name="verify --repair",
+                arguments=lambda out: ["verify", str(out), "--repair", "--workers", "1"],
+                before=damaged,
+                status=UNFINISHED,
+                is_damaged=True,
             ),
             Scenario(
                 name="encode-continuous",

@@ -31,26 +31,35 @@ _EXT4_IOC_SHUTDOWN = 0x8004587D
 _WITHOUT_LOG_FLUSH = struct.pack("I", 2)
 
 OPERATIONS = ("create", "write", "sync", "rename", "remove", "mkdir", "truncate")
+MAX_OPERATIONS = 1 << 16
 _NEEDS_SPACE = {"create", "write", "sync", "rename", "mkdir"}
 _SIGNALS = {"sigint": signal.SIGINT, "sigterm": signal.SIGTERM, "twice": signal.SIGINT}
 
 
+def is_another_fault(kind: str, operation: str) -> bool:
+    """Tell whether a fault at such an operation is another one than at the next operation."""
+    if kind == "torn":  # what is done whole, and then killed, is killed before the next
+        return operation == "write"
+    return kind != "enospc" or operation in _NEEDS_SPACE
+
+
 class Counter:
-    """How many operations there were, and which was the last: read by another process.
+    """How many operations there were, and which: read by another process.
 
     The first 8 bytes of shared memory are the count; the next byte is the number, in `OPERATIONS`,
-    of the one that the fault struck.
+    of the one that the fault struck; those of all operations follow.
     """
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, mmap.PAGESIZE)  # shared with the processes forked from here
+        self._memory = mmap.mmap(-1, MAX_OPERATIONS)  # shared with the processes forked from here
 
     def reset(self) -> None:
         self._memory[:9] = bytes(9)
 
-    def add(self) -> int:
+    def add(self, operation: str) -> int:
         count = self.count + 1
         self._memory[:8] = count.to_bytes(8, "little")
+        self._memory[8 + count] = OPERATIONS.index(operation)
         return count
 
     def strike(self, operation: str) -> None:
@@ -59,6 +68,10 @@ class Counter:
     @property
     def count(self) -> int:
         return int.from_bytes(self._memory[:8], "little")
+
+    @property
+    def operations(self) -> list[str]:
+        return [OPERATIONS[number] for number in self._memory[9 : 9 + self.count]]
 
     @property
     def struck(self) -> str:
@@ -80,7 +93,7 @@ class FaultyDisk:
     def before(self, operation: str) -> Callable[[], None] | None:
         """Count an operation; return what is to be done in its midst, or after it, if anything."""
         with self._lock:
-            count = self._counter.add()
+            count = self._counter.add(operation)
             if self._is_full and operation in _NEEDS_SPACE:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if self._kind == "twice" and count == self._at + 1:

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 SHARD_SIZE = 1000
+NUM_DRAWN = 96
 SAMPLE_EVERY_S = 1.0
 WARM_UP = 0.2
 """Share of the images before which growth does not count: pools and caches fill."""
@@ -75,7 +77,11 @@ def main() -> int:
     for command in options.command or ["tile", "encode-vq"]:
         arguments = [command, str(images)]
         extra = ["--shard-size", str(SHARD_SIZE), "--workers", str(options.workers), "--quiet"]
-        extra += ["--model", str(model)] if command == "encode-vq" else ["--tile-size", "28"]
+        extra += {
+            "encode-vq": ["--model", str(model)],
+            # One view an image: the run is what is soaked, not the cutting.
+            "tile": ["--tile-size", "28", "--scheme", "squash"],
+        }[command]
         findings = Findings(command, options.images)
         quiet, killed = folder / f"{command}-quiet", folder / f"{command}-killed"
         watch(findings, [*arguments, str(quiet), *extra], quiet)
@@ -93,22 +99,36 @@ def main() -> int:
 
 
 def make_images(folder: Path, num_images: int) -> Path:
-    """Generate small pictures of a few sizes and formats, a thousand to a folder."""
+    """Generate small pictures of a few sizes and formats, no two alike, a thousand to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
+    drawn = [_draw(number) for number in range(NUM_DRAWN)]
     for index in range(num_images):
-        path = (
-            folder / f"{index // 1000:04d}" / f"{index % 1000:03d}.{'png' if index % 2 else 'jpg'}"
-        )
+        form, data = drawn[index % NUM_DRAWN]
+        path = folder / f"{index // 1000:04d}" / f"{index % 1000:03d}.{form.lower()}"
         if path.exists():
             continue
         path.parent.mkdir(exist_ok=True)
-        draw = np.random.default_rng(index)
-        coarse = draw.integers(0, 256, (3, 4, 3), dtype=np.uint8)
-        size = (32 + 8 * (index % 3), 24 + 8 * (index % 4))
-        encoded = io.BytesIO()
-        Image.fromarray(coarse).resize(size).save(encoded, "PNG" if index % 2 else "JPEG")
-        path.write_bytes(encoded.getvalue())
+        path.write_bytes(_with_comment(form, data, b"number %d" % index))
     return folder
+
+
+def _draw(number: int) -> tuple[str, bytes]:
+    draw = np.random.default_rng(number)
+    coarse = draw.integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    size = (32 + 8 * (number % 3), 24 + 8 * (number % 4))
+    form = "PNG" if number % 2 else "JPEG"
+    encoded = io.BytesIO()
+    Image.fromarray(coarse).resize(size).save(encoded, form)
+    return form, encoded.getvalue()
+
+
+def _with_comment(form: str, data: bytes, text: bytes) -> bytes:
+    """Return an encoded image with some more bytes: to draw each would take too long."""
+    if form == "JPEG":
+        return data[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + data[2:]
+    chunk = b"tEXtnumber\0" + text
+    whole = (len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    return data[:33] + whole + data[33:]  # behind the header
 
 
 def make_model(folder: Path) -> Path:

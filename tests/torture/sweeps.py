@@ -31,14 +31,14 @@ class Ending(NamedTuple):
 
     Attributes:
         status: Exit code, or minus the signal.
-        operations: Operations on the disk that it began.
+        operations: The kinds of all operations on the disk that it began.
         struck: The kind of the one that the fault struck.
         words: What it printed.
         max_bytes: Resident memory at its highest.
     """
 
     status: int
-    operations: int
+    operations: list[str]
     struck: str
     words: str
     max_bytes: int = 0
@@ -84,11 +84,15 @@ class Scenario:
         arguments: The command line for an output folder.
         before: Makes the folder what it is before the command runs; returns the contents that
             files may keep having until the command replaces them.
+        status: Its exit code where nothing disturbs it.
+        is_damaged: Whether the records that were there before are wrong, until it mends them.
     """
 
     name: str
     arguments: Callable[[Path], list[str]]
     before: Callable[[Path], dict[str, str]] = lambda _: {}
+    status: int = 0
+    is_damaged: bool = False
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -126,13 +130,14 @@ def contents(path: Path) -> str:
     return hashlib.sha256("\n".join(lines(held, "")).encode()).hexdigest()
 
 
-def lies(folder: Path, *, may_hold: list[dict[str, str]]) -> list[str]:
+def lies(folder: Path, *, may_hold: list[dict[str, str]], is_damaged: bool = False) -> list[str]:
     """Return what in an output folder says other than what is there.
 
     Args:
         folder: After a fault.
         may_hold: Digests by name, of the run that was not disturbed (and of one before it): every
             visible file has to be one of them, byte for byte.
+        is_damaged: Whether the one before it lied already.
     """
     if not folder.exists():
         return []
@@ -147,7 +152,7 @@ def lies(folder: Path, *, may_hold: list[dict[str, str]]) -> list[str]:
     if (folder / FAILURES).exists():  # of an unfinished run, those met so far
         for line in (folder / FAILURES).read_text().splitlines():
             assert json.loads(line)["reason"]
-    found += _lying_commits(folder)
+    found += [] if is_damaged else _lying_commits(folder)
     found += _lying_records(folder)
     return found
 
@@ -188,10 +193,16 @@ def _lying_records(folder: Path) -> list[str]:
     return found
 
 
-def complaints(ending: Ending, kind: str) -> list[str]:
-    """Return what is wrong with the way in which a run ended."""
+def complaints(ending: Ending, kind: str, status: int = 0) -> list[str]:
+    """Return what is wrong with the way in which a run ended.
+
+    Args:
+        ending: Of the run.
+        kind: Of the fault.
+        status: The exit code where there is none.
+    """
     found = []
-    if kind == "eio" and ending.struck == "mkdir" and ending.status == 0:
+    if kind == "eio" and ending.struck == "mkdir" and ending.status == status:
         return []  # the folder was there already: nothing has failed
     if ending.status != EXIT_CODES[kind]:
         found.append(f"exit {ending.status}, not {EXIT_CODES[kind]}: {ending.words[-2000:]}")
@@ -204,12 +215,25 @@ def complaints(ending: Ending, kind: str) -> list[str]:
     return found
 
 
-def differences(again: Ending, out: Path, expected: dict[str, str]) -> list[str]:
+def differences(again: Ending, out: Path, expected: dict[str, str], status: int = 0) -> list[str]:
     """Return in what a resumed run's folder differs from an undisturbed run's."""
-    if again.status != 0:
+    if again.status != status:
         return [f"resuming: exit {again.status}: {again.words[-2000:]}"]
     differing = {name for name, _ in digests(out).items() ^ expected.items()}
     return [f"resuming: other bytes in {sorted(differing)}"] if differing else []
+
+
+def state(folder: Path) -> str:
+    """Return all that a run can see in a folder, as text: equal states are gone on from alike."""
+    if not folder.exists():
+        return "none"
+    found = []
+    for path in folder.rglob("*"):
+        if path.name == LOCK:
+            continue
+        name = re.sub(r"\.[0-9a-f]{16}\.partial$", ".partial", str(path.relative_to(folder)))
+        found.append(f"{name} {sha256(path) if path.is_file() else ''}")
+    return "\n".join(sorted(found))
 
 
 def partials(folder: Path) -> list[str]:

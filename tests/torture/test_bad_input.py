@@ -32,7 +32,11 @@ HEAVY = 1 << 16
 """Bombs that decode whole take seconds: `make test` has those smaller than this, and refused."""
 HEADER = ("class", "tried", "survived")
 TITLE = "Bad input: files written or failed for a true reason"
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+LIMIT_S = 20.0
+KILLING_S = 5.0
+"""How much later than the limit a worker may be gone, on a machine with other things to do."""
 
 
 class Watch:
@@ -75,15 +79,16 @@ class Result(NamedTuple):
     peak_bytes: int
     num_workers_seen: int
     seconds: float
+    file_seconds: dict[str, float]
 
 
 def run_tile(folder: Path, out: Path, *, prefix: tuple[str, ...] = ()) -> Result:
     """Run `vtok tile` over a folder; every image may fail."""
-    code = "from vtok.cli.app import main; main()"
+    notes = out.with_name(f"{out.name}.times")
     options = ["--tile-size", "56", "--max-failure-rate", "1", "--workers", "2", "--json"]
     began = time.monotonic()
     process = subprocess.Popen(
-        [*prefix, sys.executable, "-c", code, "tile", folder, out, *options],
+        [*prefix, sys.executable, HERE / "timed.py", notes, "tile", folder, out, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
@@ -105,7 +110,18 @@ def run_tile(folder: Path, out: Path, *, prefix: tuple[str, ...] = ()) -> Result
         peak_bytes=max(watch.peaks.values(), default=0),
         num_workers_seen=len(watch.peaks),
         seconds=time.monotonic() - began,
+        file_seconds=longest_of(notes),
     )
+
+
+def longest_of(notes: Path) -> dict[str, float]:
+    """Return the longest time that each file was in a worker's hands."""
+    found: dict[str, float] = {}
+    for line in notes.read_text().splitlines():
+        seconds, _, source = line.partition("\t")
+        name = json.loads(source)
+        found[name] = max(float(seconds), found.get(name, 0.0))
+    return found
 
 
 def written_sources(out: Path) -> list[str]:
@@ -169,14 +185,19 @@ def test_every_file_is_accounted_for(
         f"({dict(Counter(result.fates.values()))}), {result.num_workers_seen} workers, "
         f"the largest {result.peak_bytes / 2**20:.0f} MiB"
     )
+    slowest = sorted(result.file_seconds.items(), key=lambda each: -each[1])
     table_row("Bad input: memory and time", ("", "figures"), (str(len(files)), figures))
+    for source, seconds in slowest[:5]:
+        table_row("Bad input: the slowest files", ("file", "seconds"), (source, f"{seconds:.2f}"))
     assert not wrong, "\n".join(wrong)
     assert set(result.fates) == set(expected)
     assert result.report["planned"] == len(expected)
     assert result.peak_bytes <= MAX_WORKER_BYTES, figures
     assert result.num_workers_seen >= 2
+    assert set(result.file_seconds) == set(expected)
     if in_full:
         assert len(files) >= 2000
+        assert slowest[0][1] <= LIMIT_S + KILLING_S, slowest[0]
 
 
 @pytest.mark.slow

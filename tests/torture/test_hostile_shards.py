@@ -222,8 +222,9 @@ def test_shards(
             # As a source of images it is an archive like any other, and may just hold none.
             "tile": (["tile", str(shard), str(out), "--workers", "0", "--quiet"], (3, 6, 7)),
             "inspect": (["inspect", str(shard)], (0, 3)),
+            "verify": (["verify", str(shard), "--workers", "1"], (3,)),
         }
-        for command in commands if in_full else list(commands)[:1]:
+        for command in commands if in_full else ("decode-vq", "verify"):
             arguments, codes = commands[command]
             ending = program.run(arguments)
             problem = complaint(ending, codes, whole.max_bytes, marker)

@@ -79,7 +79,7 @@ def test_power_loss(
     out = folder / "out"
     problems = []
     num_tried = num_survived = 0
-    for at in range(2, quiet.operations + 1, 1 if in_full else SHORT_STEP):
+    for at in range(2, len(quiet.operations) + 1, 1 if in_full else SHORT_STEP):
         # Fresh copies: a mount that lives on in some other namespace would be met again.
         before, after = tmp_path / f"{at}-before", tmp_path / f"{at}-after"
         run("cp", "--sparse=always", image, before)

@@ -3,14 +3,17 @@
     python tests/torture/zygote.py
 
 In, a line each: `{"arguments": [...], "kind": "kill" | ... | null, "at": n, "log": path,
-"mount": path}`. Out, a line each: `{"status": exit code or -signal, "operations": how many,
-"struck": which kind, "max_bytes": resident memory at its highest}`. What the run prints goes to the
-file `log`. The parent of the runs is one thread that does nothing else.
+"mount": path}`. Out, a line each: `{"status": exit code or -signal, "operations": [their
+kinds], "struck": which kind, "max_bytes": resident memory at its highest}`. What the run prints
+goes to the file `log`. The parent of the runs is one thread that does nothing else.
 """
 
 import functools
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import sys
 import time
 from contextlib import suppress
@@ -35,28 +38,33 @@ def main() -> None:
             finally:
                 os._exit(NOT_RUN)
         status, max_bytes = wait(pid)
-        reply = {"status": status, "operations": counter.count, "struck": counter.struck}
+        reply = {"status": status, "operations": counter.operations, "struck": counter.struck}
         reply["max_bytes"] = max_bytes
         print(json.dumps(reply), flush=True)
 
 
 def preload() -> None:
-    """Import what the commands need, so that no run pays for it."""
+    """Import all that any command imports, so that no run pays for it."""
     import torch
     import torch._dynamo
     import torch.fx.experimental.symbolic_shapes
+    from PIL import Image
 
+    import vtok
     import vtok.cli.app as app
 
     with suppress(ImportError):
         import typer._adapters  # noqa: F401 - what it loads when a command is first called
 
     torch.set_num_threads(1)
+    Image.init()
+    for module in pkgutil.walk_packages(vtok.__path__, "vtok."):
+        with suppress(ImportError):  # of an extra that is not installed
+            importlib.import_module(module.name)
+    app.load_command = functools.cache(app.load_command)
     for row in app.COMMANDS:
         app.load_command(row)
-    import vtok.models.registry
-    import vtok.pipelines.train_vq
-    import vtok.pipelines.verify  # noqa: F401
+    gc.freeze()  # a collection in a fork would copy every page
 
 
 def run(order: dict[str, object], counter: Counter) -> None:
