@@ -20,7 +20,7 @@ from vtok.models.cosmos import cosmos_model
 from vtok.models.dalle import FAMILY as DALLE
 from vtok.models.dalle import DalleTokenizer, dalle_shape, dalle_state
 from vtok.models.emu3 import emu3_config, emu3_state
-from vtok.models.families import CONV_FAMILIES, SIGNED, UNIT, recognised
+from vtok.models.families import CONV_FAMILIES, SIGNED, UNIT, flat_config, recognised
 from vtok.models.paella import FAMILY as PAELLA
 from vtok.models.paella import PaellaTokenizer, paella_shape, paella_state
 from vtok.models.rqvae import FAMILY as RQVAE
@@ -31,6 +31,9 @@ from vtok.models.titokshape import titok_shape, titok_state
 from vtok.models.unitok import FAMILY as UNITOK
 from vtok.models.unitok import UnitokTokenizer
 from vtok.models.unitokshape import unitok_shape, unitok_state
+from vtok.models.vitvqgan import FAMILY as VIT_VQGAN
+from vtok.models.vitvqgan import VitVqTokenizer
+from vtok.models.vitvqganshape import vitvq_shape, vitvq_state
 from vtok.models.vtok_base import FAMILY, VtokBaseConfig, VtokBaseTokenizer
 from vtok.models.wrapped import DiffusersTokenizer, Emu3Tokenizer
 
@@ -158,6 +161,11 @@ def _rqvae(_config: Config, state: State, name: str) -> Parts:
     return Parts(make, ours)
 
 
+def _vitvqgan(config: Config, state: State, name: str) -> Parts:
+    shape = vitvq_shape(flat_config(config), state)
+    return Parts(lambda: VitVqTokenizer(shape, name=name), vitvq_state(state, shape.depth))
+
+
 def _conv(family: str) -> Callable[[Config, State, str], Parts]:
     def build(config: Config, state: State, name: str) -> Parts:
         ours = CONV_FAMILIES[family].keys.renamed(state)
@@ -196,5 +204,6 @@ _BUILDERS: dict[str, Callable[[Config, State, str], Parts]] = {
     "amused": _wrapped(DiffusersTokenizer, "amused", UNIT),
     "diffusers-vq": _wrapped(DiffusersTokenizer, "diffusers-vq", SIGNED),
     "emu3": _emu3,
+    VIT_VQGAN: _vitvqgan,
     **{family: _conv(family) for family in CONV_FAMILIES},
 }

@@ -21,6 +21,8 @@ from vtok.models.cosmos import MARKS as COSMOS_MARKS
 from vtok.models.keymaps import KeyMap
 from vtok.models.rqvae import FAMILY as RQVAE
 from vtok.models.rqvae import MARK as RQVAE_MARK
+from vtok.models.vitvqgan import FAMILY as VIT_VQGAN
+from vtok.models.vitvqgan import MARK as VIT_VQGAN_MARK
 
 _VAR_SCALES = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)
 _MAX_SIDE = 1 << 10
@@ -246,6 +248,7 @@ _MARKS = (  # parts of names that one family alone has
     ("decoder.norm_out.conv_y.", "kandinsky-movq"),
     ("vquantizer.", "paella"),
     (RQVAE_MARK, RQVAE),
+    (VIT_VQGAN_MARK, VIT_VQGAN),
     ("quantizer.codebooks.", "unitok"),
     ("encoder.quant_conv.", "show-o"),
     (".upsample_conv.", "maskgit"),

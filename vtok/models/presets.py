@@ -109,6 +109,11 @@ def _rqvae(codebook_size: int, page: str) -> Preset:
     )
 
 
+def _vitvqgan(size: str) -> Preset:
+    hub_id, file = f"thuanz123/vitvqgan-imagenet-{size}", f"imagenet_vitvq_{size}.ckpt"
+    return Preset("vit-vqgan", 8, 8192, "MIT", hub_id, (file,), pixels="[0, 1]", fixed_px=256)
+
+
 def _var(side_px: int, sides: tuple[int, ...]) -> Preset:
     return Preset(
         "var",
@@ -270,6 +275,8 @@ PRESETS: dict[str, Preset] = {
     ),
     "var-256": _var(256, (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)),
     "var-512": _var(512, (1, 2, 3, 4, 6, 9, 13, 18, 24, 32)),
+    "vitvqgan-base": _vitvqgan("base"),
+    "vitvqgan-small": _vitvqgan("small"),
 }
 
 
