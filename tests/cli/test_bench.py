@@ -19,6 +19,7 @@ def test_a_model_on_the_cpu(vtok: Any, photos: Path, model: Path, tokens: str) -
     assert run["cpu_over_stages"] > 1  # a run does more than its stages
     assert run["device_busy"] is None
     assert run["bottleneck"] in {"decode", "model", "write"}
+    assert report["model"]["batch_size"] > 0
 
 
 def test_a_fake_device_waits_as_long_as_it_was_told_to(vtok: Any, photos: Path) -> None:
@@ -47,3 +48,18 @@ def test_nonsense_is_refused(vtok: Any, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     refused = vtok("bench", tmp_path, "--fake-device", 1, *QUICK, code=3)
     assert "none of the first 1 images" in refused.stderr
+
+
+def test_a_model_is_held_against_the_matrix_rate_and_the_verdict_is_in_words(
+    vtok: Any, photos: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vtok.engine.peak.MAX_VIEWS_ON_CPU", 2)
+    arguments = ("bench", photos, "--model", model, "--tokens", "vq", *QUICK, "--batch-sizes")
+    squash = ("--scheme", "squash", "--tile-size", 32)
+    facts = vtok(*arguments, *squash, "--json").report["model"]
+    assert facts["flop_per_image"] > 0
+    assert 0 < facts["share_of_matrix_rate"] < 1.5
+    assert set(facts["ms_per_view_by_batch"]) == {"1", "2"}
+    text = vtok(*arguments, *squash).stdout
+    for said in ("model / matrix rate", "bounded by", "what would move it", "batches of 2"):
+        assert said in text

@@ -14,7 +14,7 @@ from vtok.cli.interrupts import orderly_interrupts
 from vtok.cli.talk import print_json
 
 if TYPE_CHECKING:
-    from vtok.pipelines.bench import BenchReport
+    from vtok.pipelines.bench_report import BenchReport
 
 
 class TokensChoice(StrEnum):
@@ -45,6 +45,12 @@ Search = Annotated[
     bool,
     typer.Option("--search", help="Measure the search for the nearest code beside torch.cdist."),
 ]
+BatchSizes = Annotated[
+    bool,
+    typer.Option(
+        "--batch-sizes", help="Measure the model at batches of 1, 2, 4, ... views beside its own."
+    ),
+]
 Timeline = Annotated[
     Path | None,
     typer.Option(
@@ -65,6 +71,7 @@ class BenchFlags:
     decoding: options.Decoding = options.DecodingChoice.EXACT
     resizing: options.Resizing = options.ResizingChoice.EXACT
     search: Search = False
+    batch_sizes: BatchSizes = False
     timeline: Timeline = None
     json: options.Json = False
 
@@ -80,6 +87,7 @@ def bench(images: options.Input, model: ModelFlags, cut: CutFlags, flags: BenchF
       vtok bench photos/ --tokens vq --device cuda --timeline overlap.png
       vtok bench photos/ --fake-device 1 --resizing fast --json
       vtok bench photos/ --search
+      vtok bench photos/ --batch-sizes --scheme squash --tile-size 224
     """
     from vtok.pipelines.bench import BenchConfig  # brings torch
     from vtok.pipelines.bench import bench as run_bench
@@ -96,6 +104,7 @@ def bench(images: options.Input, model: ModelFlags, cut: CutFlags, flags: BenchF
         decoding=flags.decoding.value,
         resizing=flags.resizing.value,
         search=flags.search,
+        batch_sizes=flags.batch_sizes,
     )
     with orderly_interrupts():
         report = run_bench(config)
@@ -112,6 +121,8 @@ def bench(images: options.Input, model: ModelFlags, cut: CutFlags, flags: BenchF
 
 def _lines(report: "BenchReport") -> Iterator[str]:
     """Yield the report as people read it."""
+    from vtok.pipelines.bench_verdict import verdict
+
     yield (
         f"{report.num_images} images, {report.num_views} views; {report.num_cores} cores; model on "
         f"{report.device} in {report.compute_dtype}"
@@ -133,6 +144,20 @@ def _lines(report: "BenchReport") -> Iterator[str]:
         yield f"device busy             {report.device_busy:.1%}"
     yield f"cores to feed the model {report.cores_to_feed:.2f}"
     yield f"bottleneck              {report.times.bottleneck}"
-    for cost in report.search:
-        ratio = cost.search_s / cost.cdist_s
-        yield f"search, 16,384 codes of {cost.code_dim}: {ratio:.2f} of torch.cdist().argmin()"
+    if report.matrix_share is not None and report.operations and report.matrix_rate:
+        rate = report.operations / report.model_ms / 1e6
+        yield (
+            f"model / matrix rate     {report.matrix_share:.3f}  ({rate:.1f} of "
+            f"{report.matrix_rate / 1e9:.1f} GFLOP/s in {report.compute_dtype}; "
+            f"{report.operations / 1e9:.1f} GFLOP an image)"
+        )
+    yield from verdict(report)
+    for size, cost in report.batch_costs.items():
+        mine = f"; runs have {report.batch_size} a batch" if size == 1 else ""
+        yield f"  batches of {size:<9} {cost:9.2f}  ms a view{mine}"
+    for found in report.search:
+        yield (
+            f"search, 16,384 codes of {found.code_dim}: {found.search_s / found.cdist_s:.2f} of "
+            f"torch.cdist().argmin(), {found.search_s / found.folded_s:.2f} of one product and "
+            f"numpy.argmin; {found.seconds_of(65536):.2f} CPU seconds for 65,536 latents"
+        )

@@ -9,7 +9,7 @@ Dimension letters: H W pixels.
 """
 
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import suppress
 from typing import Any, Self
 
 import torch
@@ -40,19 +40,18 @@ def find_batch_pixels(forward: Forward, size: Size) -> int:
         most = _views_in_memory(forward, size)
         return max(1, min(MAX_VIEWS, most)) * size.num_pixels
     log = _LargestActivation()
-    _run(forward, size, 1, log)
+    with log:
+        run_on_grey(forward, size, 1)
     most = CACHED_BYTES // max(1, log.num_bytes)
     return max(1, min(MAX_VIEWS_ON_CPU, most)) * size.num_pixels
 
 
 @torch.inference_mode()
-def _run(forward: Forward, size: Size, num_views: int, log: "_LargestActivation | None") -> None:
+def run_on_grey(forward: Forward, size: Size, num_views: int) -> None:
+    """Run a model on so many grey views of a size."""
     inputs = torch.full((num_views, size.height, size.width, 3), 128, dtype=torch.uint8)
-    try:
-        with log or nullcontext():
-            forward.compute(inputs)
-    except NonFiniteError:
-        pass  # the model has run, whatever it thinks of a grey image
+    with suppress(NonFiniteError):  # the model has run, whatever it thinks of a grey image
+        forward.compute(inputs)
 
 
 def _views_in_memory(forward: Forward, size: Size) -> int:
@@ -62,7 +61,7 @@ def _views_in_memory(forward: Forward, size: Size) -> int:
         for num_views in (1, 3):
             torch.cuda.synchronize(forward.device)
             torch.cuda.reset_peak_memory_stats(forward.device)
-            _run(forward, size, num_views, None)
+            run_on_grey(forward, size, num_views)
             torch.cuda.synchronize(forward.device)
             peaks.append(torch.cuda.max_memory_allocated(forward.device))
     except torch.OutOfMemoryError:

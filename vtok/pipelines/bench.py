@@ -11,42 +11,45 @@ import resource
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from vtok.engine.coding import TokenizeForward
 from vtok.engine.decoding import default_num_workers
 from vtok.engine.fake_device import MAX_VIEWS, FakeForward
+from vtok.engine.forward import Forward
+from vtok.engine.peak import batch_costs, count_operations, matrix_rate
 from vtok.engine.preparation import Outcome, Preparation, Prepared
 from vtok.engine.runner import EncodedSample, Runner
-from vtok.engine.search_cost import SearchCost, search_costs
+from vtok.engine.search_cost import search_costs
 from vtok.engine.times import Span, StageTimes
 from vtok.errors import InputError, UsageError
 from vtok.models import registry
+from vtok.pipelines.bench_report import BenchReport, Tokens
 from vtok.pipelines.config import CutConfig, Decoding, ModelConfig, Resizing, RunConfig
 from vtok.pipelines.cut import default_scheme, scheme_for, scheme_record
 from vtok.pipelines.describe import describe
 from vtok.pipelines.encode_continuous import FeatureMaker
 from vtok.pipelines.encode_vq import IndexMaker
-from vtok.pipelines.encoding import LIBRARIES, Placement
+from vtok.pipelines.encoding import LIBRARIES, Placement, typical_view
 from vtok.pipelines.inputs import list_inputs
 from vtok.pipelines.models import needs_of, record_of
 from vtok.pipelines.recipe import Recipe
 from vtok.pipelines.run import run_shards
 from vtok.pipelines.shard_worker import MakesSamples
-from vtok.records import Failure
+from vtok.records import Failure, Size
 from vtok.resolution import Scheme, SchemeOptions
 from vtok.shards.header import ModelRecord, ShardHeader
 from vtok.shards.samples import Sample
 from vtok.shards.writer import ShardWriter
 
-Tokens = Literal["continuous", "vq"]
-
 STAGE_IMAGES = 64
+MAX_SIZES = 4  # of views whose operations are counted, one by one
 FAKE_SHARD = 128
 
 
@@ -66,6 +69,7 @@ class BenchConfig:
         decoding: Likewise.
         resizing: Likewise.
         search: Compare the search for the nearest code with `torch.cdist` too.
+        batch_sizes: Measure the model at several sizes of batches too.
     """
 
     input: str
@@ -79,6 +83,7 @@ class BenchConfig:
     decoding: Decoding = "exact"
     resizing: Resizing = "exact"
     search: bool = False
+    batch_sizes: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
@@ -86,96 +91,6 @@ class BenchConfig:
             raise UsageError("--limit and --rounds must be at least 1")
         if self.fake_device_ms is not None and self.fake_device_ms < 0:
             raise UsageError(f"--fake-device must be at least 0 ms, not {self.fake_device_ms}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BenchReport:
-    """Medians over the rounds.
-
-    Attributes:
-        num_images: Images of one run.
-        num_views: Views that they made.
-        num_cores: Cores that this process may use.
-        device: Where the model ran.
-        compute_dtype: What it computed in.
-        decode_ms: CPU time to prepare an image, on one core.
-        model_ms: Time of the model for the views of one image, fed from memory: CPU time on a CPU.
-        write_ms: CPU time to store an image's tokens.
-        wall_s: Of one run, workers started and model loaded.
-        cpu_s: CPU time of one run, all processes.
-        device_busy: Share of the run in which the device worked; None for a model on the CPU.
-        times: Of the last run, with its spans.
-        began_s: When the last run began, as spans count.
-        search: Costs of the search for the nearest code.
-    """
-
-    num_images: int
-    num_views: int
-    num_cores: int
-    device: str
-    compute_dtype: str
-    decode_ms: float
-    model_ms: float
-    write_ms: float
-    wall_s: float
-    cpu_s: float
-    device_busy: float | None
-    times: StageTimes
-    began_s: float
-    search: tuple[SearchCost, ...] = ()
-
-    @property
-    def limit_s(self) -> float:
-        """What a run must take: all work over the cores, or the slowest stage beside a device."""
-        host_ms = self.decode_ms + self.write_ms
-        if self.device_busy is None:
-            return self.num_images * (host_ms + self.model_ms) / 1000 / self.num_cores
-        return self.num_images * max(self.model_ms, host_ms / self.num_cores) / 1000
-
-    @property
-    def wall_over_limit(self) -> float:
-        """Wall time of a run over its limit; 1 is perfect."""
-        return self.wall_s / self.limit_s
-
-    @property
-    def cpu_over_stages(self) -> float | None:
-        """CPU time of a run over that of model and preparation alone; None beside a device."""
-        if self.device_busy is not None:
-            return None
-        return self.cpu_s * 1000 / self.num_images / (self.decode_ms + self.model_ms)
-
-    @property
-    def cores_to_feed(self) -> float:
-        """Cores that prepare and write as fast as the model takes images."""
-        return (self.decode_ms + self.write_ms) / self.model_ms if self.model_ms else float("inf")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report for machines."""
-        return {
-            "images": self.num_images,
-            "views": self.num_views,
-            "cores": self.num_cores,
-            "device": self.device,
-            "compute_dtype": self.compute_dtype,
-            "stages_ms_per_image": {
-                "decode": round(self.decode_ms, 3),
-                "model": round(self.model_ms, 3),
-                "write": round(self.write_ms, 3),
-            },
-            "run": {
-                "wall_s": round(self.wall_s, 3),
-                "cpu_s": round(self.cpu_s, 3),
-                "images_per_second": round(self.num_images / self.wall_s, 2),
-                "limit_s": round(self.limit_s, 3),
-                "wall_over_limit": round(self.wall_over_limit, 3),
-                "cpu_over_stages": self.cpu_over_stages and round(self.cpu_over_stages, 3),
-                "device_busy": self.device_busy and round(self.device_busy, 3),
-                **self.times.to_json(),
-            },
-            "decode_images_per_second_per_core": round(1000 / self.decode_ms, 1),
-            "cores_to_feed_the_model": round(self.cores_to_feed, 2),
-            "search": [cost.to_json() for cost in self.search],
-        }
 
 
 def bench(config: BenchConfig) -> BenchReport:
@@ -190,6 +105,8 @@ def bench(config: BenchConfig) -> BenchReport:
     tasks = list(items.tasks(range(min(STAGE_IMAGES, len(items.items)))))
     preparation = subject.preparation
     decode, model, write = [], [], []
+    rates: list[float] = []
+    operations: float | None = None
     runs: list[_Run] = []
     for _ in range(config.rounds):
         seconds, outcomes = _cpu_seconds(lambda: list(map(preparation.prepare, tasks)))
@@ -200,6 +117,9 @@ def bench(config: BenchConfig) -> BenchReport:
         seconds, samples = subject.encode(prepared)
         model.append(seconds * 1000 / len(prepared))
         write.append(_store(subject.recipe, samples) * 1000 / len(samples))
+        if subject.forward is not None:
+            rates.append(matrix_rate(subject.forward.device, subject.forward.dtype))
+            operations = operations or _operations(subject.forward, prepared)
         runs.append(_run(config, subject))
     last = runs[-1]
     return BenchReport(
@@ -220,13 +140,24 @@ def bench(config: BenchConfig) -> BenchReport:
         ),
         times=last.times,
         began_s=last.began_s,
+        tokens=config.tokens,
+        operations=operations,
+        matrix_rate=statistics.median(rates) if rates else None,
+        batch_costs=_batch_costs(config, subject),
+        batch_size=subject.batch_size,
         search=tuple(search_costs(config.rounds)) if config.search else (),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Subject:
-    """What is measured: a recipe whose model is loaded, and how its device's time is known."""
+    """What is measured: a recipe whose model is loaded, and how its device's time is known.
+
+    Attributes:
+        forward: The model as it is, not compiled; None for a fake device.
+        view: Size of a typical view.
+        batch_size: Views of that size a batch.
+    """
 
     recipe: Recipe
     preparation: Preparation
@@ -234,6 +165,9 @@ class _Subject:
     compute_dtype: str
     is_on_host: bool
     busy_s: Callable[[StageTimes], float]
+    forward: Forward | None = None
+    view: Size | None = None
+    batch_size: int | None = None
 
     def encode(self, prepared: Sequence[Prepared]) -> tuple[float, list[Sample]]:
         """Return the model's own seconds for these images, one batch at a time, and samples."""
@@ -295,14 +229,17 @@ def _real(config: BenchConfig) -> _Subject:
         record = record_of(encoder)
     needs = needs_of(record)
     scheme = scheme_for(config.cut, default_scheme(needs), needs)
+    forward: Forward
     if is_vq:
         forward = TokenizeForward(tokenizer, device=placement.device, dtype=placement.dtype)
         placed = placement.measured(forward, scheme)
         maker = partial(IndexMaker, tokenizer, needs, placed)
     else:
-        placed = placement.measured(placement.features(encoder), scheme)
+        forward = placement.features(encoder)
+        placed = placement.measured(forward, scheme)
         maker = partial(FeatureMaker, encoder, needs, replace(placed, is_half=True))
     on_host = placement.device.type == "cpu"
+    view = typical_view(scheme)
     preparation = _preparation(config, scheme)
     return _Subject(
         recipe=_recipe(is_vq, preparation, record, maker),
@@ -311,6 +248,9 @@ def _real(config: BenchConfig) -> _Subject:
         compute_dtype=str(placement.dtype).removeprefix("torch."),
         is_on_host=on_host,
         busy_s=lambda times: times.model_busy_s,
+        forward=forward,
+        view=view,
+        batch_size=placed.batch_size or (placed.batch_pixels or 0) // view.num_pixels,
     )
 
 
@@ -403,6 +343,23 @@ def _store(recipe: Recipe, samples: Sequence[Sample]) -> float:
         for sample in samples:
             writer.add(sample)
         return time.process_time() - began
+
+
+def _operations(forward: Forward, prepared: Sequence[Prepared]) -> float | None:
+    """Return the model's operations for an image; None where views have many sizes."""
+    shapes = Counter(view.shape for image in prepared for view in image.views)
+    if len(shapes) > MAX_SIZES:
+        return None
+    total = 0
+    for (height, width, _), num_views in shapes.items():
+        total += num_views * count_operations(forward, Size(height=height, width=width))
+    return total / len(prepared)
+
+
+def _batch_costs(config: BenchConfig, subject: _Subject) -> dict[int, float]:
+    if not config.batch_sizes or subject.forward is None or subject.view is None:
+        return {}
+    return dict(batch_costs(subject.forward, subject.view))
 
 
 def _cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vtok.errors import OutputError
-from vtok.pipelines.bench import BenchReport
+from vtok.pipelines.bench_report import BenchReport
 from vtok.report.timeline import draw_timeline
 
 

@@ -138,8 +138,7 @@ class Placement:
         """
         if self.is_compiled:
             _require_one_size(scheme)
-        size = scheme.plan(_TYPICAL).views[0].size
-        return replace(self, batch_pixels=find_batch_pixels(forward, size))
+        return replace(self, batch_pixels=find_batch_pixels(forward, typical_view(scheme)))
 
     def to_json(self) -> dict[str, Any]:
         """Return what of it decides the last bit of a result."""
@@ -171,6 +170,11 @@ class Placement:
             is_compiled=self.is_compiled,
             times=times,
         )
+
+
+def typical_view(scheme: Scheme) -> Size:
+    """Return the size of a view of a usual photograph."""
+    return scheme.plan(_TYPICAL).views[0].size
 
 
 def _require_one_size(scheme: Scheme) -> None:
