@@ -23,6 +23,7 @@ def decode_vq(
     Examples:
       vtok decode-vq indices/ images/
       vtok decode-vq indices/ images/ --reference photos/
+      vtok decode-vq indices/ images/ --reference photos/ --fid-weights pt_inception.pth
       vtok decode-vq indices/shard-000000.tar images/ --format jpg --limit 100
       vtok decode-vq indices/ images/ --output-format webdataset --format webp
       vtok decode-vq generated.npy images/ --model llamagen-vq16
@@ -41,6 +42,7 @@ def decode_vq(
         batch_size=decoding.batch_size,
         image=image.config(),
         reference=decoding.reference,
+        fid_weights=decoding.fid_weights,
         family=family,
         output_format=image.output_format.value,
         shard_size=image.shard_size,

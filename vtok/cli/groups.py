@@ -265,6 +265,7 @@ class DecodeFlags:
     """How a run over shards goes."""
 
     reference: options.Reference = None
+    fid_weights: options.FidWeights = None
     model: options.ShardsModel = None
     device: options.Device = "auto"
     compute_dtype: options.ComputeDtype = options.ComputeDtypeChoice.AUTO

@@ -532,6 +532,16 @@ Reference = Annotated[
     ),
 ]
 
+FidWeights = Annotated[
+    Path | None,
+    typer.Option(
+        "--fid-weights",
+        metavar="FILE",
+        help="With --reference: rFID too, by this file of Inception's weights (the .pth that "
+        "pytorch-fid and torch-fidelity fetch). [default: where these have put it, if they have]",
+    ),
+]
+
 # What is said.
 Json = Annotated[
     bool, typer.Option("--json", help="Print the report as one JSON object on standard output.")

@@ -133,6 +133,10 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
     if comparison.mean_psnr_db is not None:
         similarity = "" if comparison.mean_ssim is None else f"{comparison.mean_ssim:.4f}"
         yield f"{'mean':{width}}  {comparison.mean_psnr_db:5.2f} dB  {similarity:>6}"
+    if comparison.rfid is not None:
+        yield f"rFID  {comparison.rfid:.3f} over {len(comparison.images)} images"
+    elif comparison.no_rfid:
+        yield f"no rFID: {comparison.no_rfid}"
     for why, count in comparison.not_compared.items():
         yield f"{count} not compared: {why}"
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from vtok.engine.decoding import DecodePool
+from vtok.engine.frechet import FidMeter
 from vtok.engine.preparation import ImageTask, Preparation, Prepared
 from vtok.engine.quality import WINDOW_PX, psnr, ssim
 from vtok.io.sources import SourceItem
@@ -38,6 +39,8 @@ def compare(
     originals: Inputs,
     *,
     num_workers: int | None,
+    fid: FidMeter | None = None,
+    no_rfid: str = "",
 ) -> Comparison:
     """Return how alike decoded images and their originals are.
 
@@ -46,6 +49,11 @@ def compare(
         written: Where each picture is; those that are not there are left out.
         originals: Where each source is looked for; a single one is that of a single image.
         num_workers: Processes that read images; None for one a core.
+        fid: Measures the distance of all to all; None for no such number.
+        no_rfid: Why there is none.
+
+    Raises:
+        NonFiniteError: its network's features are not finite.
     """
     by_source = {item.source: item for item in originals.items}
     only = originals.items[0] if len(originals.items) == len(decoded) == 1 else None
@@ -77,7 +85,12 @@ def compare(
                     reasons[_OTHER_SIZE] += 1
                 else:
                     images.append(quality)
-    return Comparison(images=tuple(images), not_compared=dict(reasons))
+                    if fid is not None and reference is not None:
+                        fid.add(reference, other.views[0])
+    rfid = None if fid is None else fid.distance()
+    if fid is not None and rfid is None:
+        no_rfid = "a distribution needs at least two images"
+    return Comparison(images=tuple(images), not_compared=dict(reasons), rfid=rfid, no_rfid=no_rfid)
 
 
 def _tasks(

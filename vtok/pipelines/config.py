@@ -302,6 +302,8 @@ class DecodeVqConfig:
         output_format: `files`, named as their sources were, or `webdataset`: shards of images.
         shard_size: Samples in a shard of these; the last one has what is left.
         allow_torchscript: Whether the code in a model's file may be run.
+        fid_weights: The Inception network's file, to compute rFID with; None for where other
+            programs have put it. Without either there is no rFID.
         piece_size: As in `EncodeVqConfig`; None also for what samples say of how they were encoded.
     """
 
@@ -316,6 +318,7 @@ class DecodeVqConfig:
     batch_size: int | None = None
     image: ImageConfig = field(default_factory=ImageConfig)
     reference: str | None = None
+    fid_weights: Path | None = None
     family: str | None = None
     output_format: OutputFormatName = "files"
     shard_size: int = DEFAULT_SHARD_SIZE
@@ -328,6 +331,8 @@ class DecodeVqConfig:
         _at_least("--workers", self.workers, 0)
         _at_least("--batch-size", self.batch_size, 1)
         _at_least("--piece-size", self.piece_size, 0)
+        if self.fid_weights is not None and self.reference is None:
+            raise UsageError("--fid-weights: rFID is the distance to originals: --reference INPUT")
         _at_least("--shard-size", self.shard_size, 1)
 
 

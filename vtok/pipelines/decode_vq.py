@@ -6,7 +6,9 @@ their originals are, if these are given.
 
 import time
 
+from vtok.engine.frechet import FidMeter
 from vtok.errors import FinishedWithFailuresError
+from vtok.models.inception import find_weights
 from vtok.pipelines.compare import compare
 from vtok.pipelines.config import DecodeVqConfig
 from vtok.pipelines.decode_work import DecodeWork
@@ -35,6 +37,7 @@ def decode_vq(config: DecodeVqConfig, progress: Progress | None = None) -> Decod
     check_output(config.output, config.shards)
     originals = None if config.reference is None else list_inputs(config.reference)
     work = DecodeWork.of(config)
+    fid, no_rfid = (None, "") if originals is None else _fid(config, work)
     began = time.monotonic()
     is_sharded = config.output_format == "webdataset"
     output = (ShardsOutput if is_sharded else FilesOutput)(config.output, work, progress)
@@ -44,7 +47,12 @@ def decode_vq(config: DecodeVqConfig, progress: Progress | None = None) -> Decod
     comparison = None
     if originals is not None:
         comparison = compare(
-            tuple(work.found.decoded), written, originals, num_workers=config.workers
+            tuple(work.found.decoded),
+            written,
+            originals,
+            num_workers=config.workers,
+            fid=fid,
+            no_rfid=no_rfid,
         )
     if len(failures) == work.found.num_samples:
         raise FinishedWithFailuresError(
@@ -61,3 +69,15 @@ def decode_vq(config: DecodeVqConfig, progress: Progress | None = None) -> Decod
         comparison=comparison,
         num_shards=output.plan().num_shards if is_sharded else None,
     )
+
+
+def _fid(config: DecodeVqConfig, work: DecodeWork) -> tuple[FidMeter | None, str]:
+    """Return what measures rFID, or why nothing does.
+
+    Raises:
+        WeightsError: the network's file is not its.
+    """
+    weights = config.fid_weights or find_weights()
+    if weights is None:
+        return None, "Inception's weights are not on this machine: name them with --fid-weights"
+    return FidMeter(weights, work.placement.device), ""

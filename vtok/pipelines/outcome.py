@@ -123,10 +123,14 @@ class Comparison:
     Attributes:
         images: Those that could be compared, in order.
         not_compared: Why → how many.
+        rfid: The Fréchet distance of all the images to all the originals; None where there is none.
+        no_rfid: Why there is none; empty where there is one, or none was wanted.
     """
 
     images: tuple[ImageQuality, ...]
     not_compared: Mapping[str, int]
+    rfid: float | None = None
+    no_rfid: str = ""
 
     @property
     def mean_psnr_db(self) -> float | None:
@@ -143,6 +147,8 @@ class Comparison:
         return {
             "psnr_db": self.mean_psnr_db,
             "ssim": self.mean_ssim,
+            **({"rfid": self.rfid} if self.rfid is not None else {}),
+            **({"no_rfid": self.no_rfid} if self.no_rfid else {}),
             "compared": len(self.images),
             "not_compared": dict(self.not_compared),
             "images": [each.to_json() for each in self.images],
