@@ -16,7 +16,7 @@ import pytest
 from engine_fakes import Misbehaving, Probing, png_task, png_tasks, small_preparation, task
 
 from vtok.engine import decode_run, decoding, process
-from vtok.engine.decode_run import QUEUE_DEPTH, workers_needed
+from vtok.engine.decode_run import MAX_QUEUE_DEPTH, queue_depth, workers_needed
 from vtok.engine.decoding import DecodePool, UpTo, default_num_workers
 from vtok.engine.preparation import ImageTask, Outcome, Prepared
 from vtok.engine.slots import SlotReader, SlotWriter
@@ -273,7 +273,7 @@ def test_slots_beyond_the_limit_on_open_files_are_copied_out() -> None:
     with DecodePool(small_preparation(), num_workers=1) as pool:
         pool._workers[0]._slots = SlotReader(max_slots=3)
         kept = list(pool.map(png_tasks(80)))
-        assert len(pool._workers[0]._slots._memories) <= 3 + 1 + QUEUE_DEPTH
+        assert len(pool._workers[0]._slots._memories) <= 3 + 1 + MAX_QUEUE_DEPTH
     for number, outcome in enumerate(kept):
         assert isinstance(outcome, Prepared)
         assert outcome.task.index == number
@@ -430,3 +430,7 @@ def test_a_worker_that_does_not_start_in_time_is_given_up(monkeypatch: pytest.Mo
         pytest.raises(RuntimeError, match=r"cannot start \(not ready after 0 s"),
     ):
         list(pool.map(png_tasks(2)))
+
+
+def test_a_worker_is_given_more_at_once_the_faster_it_is() -> None:
+    assert [queue_depth(ms / 1000) for ms in (0, 0.01, 1, 1.5, 4, 50)] == [2, 8, 6, 4, 3, 2]

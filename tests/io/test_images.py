@@ -7,6 +7,7 @@ import struct
 import time
 import warnings
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from vtok.errors import (
     UnreadableImageError,
 )
 from vtok.io.images import DecodedImage, DecodeLimits, decode, read_header
-from vtok.io.scans import count_scans
+from vtok.io.scans import count_scans, takes_one_scan
 from vtok.records import Size
 
 ORIENTED = ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"]
@@ -287,6 +288,23 @@ def test_scan_bomb() -> None:
     with pytest.raises(ImageTooLargeError, match=r"JPEG of 5\d\d scans"):
         decode(bomb)
     assert decode(data + b"\xff\xda" * 1000).size.width == 64  # a film behind a phone's photograph
+
+
+def test_scans_that_no_decoder_takes_are_not_counted() -> None:
+    image = picture(width=64, height=64)
+    data = encoded(image, "JPEG")
+    assert takes_one_scan(data)
+    again = data[:-2] + data[data.rindex(b"\xff\xda") : -2] * 500 + b"\xff\xd9"
+    assert takes_one_scan(again)
+    with suppress(CorruptImageError):  # whatever is made of the rest, it is made at once
+        np.testing.assert_array_equal(
+            np.asarray(decode(again).image), np.asarray(decode(data).image)
+        )
+    assert takes_one_scan(encoded(image.convert("L"), "JPEG"))
+    assert not takes_one_scan(encoded(image, "JPEG", progressive=True))
+    at = data.rindex(b"\xff\xda") + 4
+    assert not takes_one_scan(data[:at] + b"\x01" + data[at + 1 :])  # a component at a time
+    assert not any(takes_one_scan(data[:length]) for length in range(at))
 
 
 @pytest.mark.parametrize("progressive", [False, True])

@@ -10,6 +10,7 @@ import math
 import os
 import selectors
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -17,7 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from vtok.engine.preparation import ImageTask, Outcome, Prepared
-from vtok.engine.process import Assignment, WorkerProcess, encode_task
+from vtok.engine.process import MAX_WAITING, Assignment, WorkerProcess, encode_task
 from vtok.engine.times import Span
 from vtok.engine.worker import Boot
 from vtok.errors import DecoderCrashError, DecodeTimeoutError
@@ -25,12 +26,25 @@ from vtok.errors import DecoderCrashError, DecodeTimeoutError
 if TYPE_CHECKING:
     from vtok.engine.decoding import DecodePool
 
-QUEUE_DEPTH = 2  # one in work, one waiting: the worker never waits for the parent's thread
+MIN_QUEUE_DEPTH = 2  # one in work, one waiting: the worker never waits for the parent's thread
+MAX_QUEUE_DEPTH = MAX_WAITING
+GATHERED_S = 0.002  # what came meanwhile is heard together: waking up costs as much as an image
 MAX_ATTEMPTS = 2
 MAX_FALSE_STARTS = 3  # in one run; a worker that dies while it loads has no image to blame
 START_TIMEOUT_S = 120.0  # for a worker to load; a second is usual
 JUDGED_EVERY_S = 1.0
 HEADROOM = 1.25  # of workers over what the rates ask for, since neither rate is steady
+
+
+def queue_depth(decode_s: float) -> int:
+    """Return how many images a worker is given at once: enough for it not to wait, and few.
+
+    Args:
+        decode_s: What it takes for one; 0 where that is not known yet.
+    """
+    if decode_s <= 0:
+        return MIN_QUEUE_DEPTH
+    return min(MAX_QUEUE_DEPTH, MIN_QUEUE_DEPTH + int(2 * GATHERED_S / decode_s))
 
 
 def workers_needed(decode_s: float, consumer_s: float, most: int) -> int:
@@ -172,7 +186,8 @@ class DecodeRun:
 
     def _hand_out(self) -> None:
         """Give every worker something to do, the earliest tasks first."""
-        for depth in range(1, QUEUE_DEPTH + 1):
+        mean_s = self._decode_s / self._num_prepared if self._num_prepared else 0.0
+        for depth in range(1, queue_depth(mean_s) + 1):
             for worker in self._workers:
                 self._top_up(worker, depth)
 
@@ -224,12 +239,16 @@ class DecodeRun:
         """Sleep until a worker replies or dies, the caller takes an outcome, or time is up."""
         due = [self._due(worker) for worker in self._workers]
         remaining = max(0.0, min(due) - monotonic())
-        for key, _ in self._selector.select(None if remaining == math.inf else remaining):
+        events = self._selector.select(None if remaining == math.inf else remaining)
+        if events and self._num_prepared and not self._is_stopped:
+            time.sleep(GATHERED_S)
+        for key, _ in events:
             worker = key.data
             if worker is None:
                 os.read(self._wake_end, 1 << 16)
-            else:
-                self._listen(worker)
+                continue
+            while self._listen(worker) and worker.assignments and worker.has_reply():
+                pass
 
     def _due(self, worker: WorkerProcess) -> float:
         """Return when a worker must have said something, as `time.monotonic` counts."""
@@ -256,19 +275,21 @@ class DecodeRun:
         for worker in self._pool.grow(min(needed, 2 * len(self._workers))):
             self._selector.register(worker, selectors.EVENT_READ, worker)
 
-    def _listen(self, worker: WorkerProcess) -> None:
+    def _listen(self, worker: WorkerProcess) -> bool:
+        """Take note of a worker's reply; return whether the worker lives on."""
         began = worker.working_since
         try:
             finished = worker.receive()
         except EOFError:
             self._replace_dead(worker)
-            return
+            return False
         if finished is not None:
             lane = self._workers.index(worker)
             self._pool.times.worked(Span("decode", lane, began, worker.working_since))
             self._num_prepared += 1
             self._decode_s += worker.working_since - began
             self._deliver(*finished)
+        return True
 
     def _deliver(self, assignment: Assignment, outcome: Outcome) -> None:
         with self._changed:

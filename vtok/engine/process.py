@@ -24,8 +24,19 @@ from vtok.records import Failure
 
 MAX_QUEUED_BYTES = 64 << 10
 """An order longer than this is not sent to a worker that is busy: the pipe might not hold it."""
+MAX_WAITING = 8
+"""How many may wait for a worker that is busy, at most."""
 DYING_S = 2.0
 """How long a worker that has hung up may take to end."""
+
+# One image uses one core; idle thread pools would count against its memory limit. And what one
+# image has freed the next takes: handed back to the system, each page would cost a fault again.
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
+}
 
 _BOOTSTRAP = (
     "import sys; sys.path[:] = sys.argv[3:]; "
@@ -76,8 +87,7 @@ class WorkerProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=self._complaints,
                 pass_fds=descriptors,
-                # One image uses one core; idle thread pools would count against its memory limit.
-                env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                env={**os.environ, **_ENVIRONMENT},
                 process_group=0,  # an interrupt at the terminal is for the parent
             )
         self._connection = Connection(ours.detach())
@@ -99,9 +109,10 @@ class WorkerProcess:
         """Tell whether an order of this length can be sent without waiting for the worker."""
         if not self.is_ready:
             return False
-        return not self.assignments or (
-            len(self.assignments) < depth and num_bytes <= MAX_QUEUED_BYTES
-        )
+        num_waiting = len(self.assignments)
+        if num_waiting >= 2:  # all that wait must find room in the pipe together
+            num_bytes *= MAX_WAITING
+        return not num_waiting or (num_waiting < depth and num_bytes <= MAX_QUEUED_BYTES)
 
     def assign(self, assignment: Assignment, encoded: bytes) -> None:
         """Send an order.

@@ -80,7 +80,8 @@ class SlotWriter:
             OutputError: the limit on the size of files forbids one, which no image is to blame for.
         """
         num_bytes = sum(array.nbytes for array in arrays)
-        fitting = [slot for slot in self._idle if len(slot.memory) >= num_bytes]
+        # The one that was freed last, of the smallest that fit: some of it may still be cached.
+        fitting = [slot for slot in reversed(self._idle) if len(slot.memory) >= num_bytes]
         slot = min(fitting, key=lambda each: len(each.memory)) if fitting else None
         is_new = slot is None
         if slot is None:

@@ -24,7 +24,7 @@ from vtok.io.colour import WHITE, Colour, to_srgb
 from vtok.io.foreign import decoder_errors, open_image
 from vtok.io.headers import ImageHeader, read_header, sniff
 from vtok.io.limits import FORMATS, DecodeLimits
-from vtok.io.scans import count_scans, is_too_short
+from vtok.io.scans import count_scans, is_too_short, takes_one_scan
 from vtok.records import Size
 
 __all__ = [
@@ -218,6 +218,8 @@ def check_limits(header: ImageHeader, limits: DecodeLimits) -> None:
 
 def _check_scans(data: bytes, limits: DecodeLimits) -> None:
     """Refuse a JPEG that makes the decoder pass over the picture again and again."""
+    if takes_one_scan(data):
+        return
     # Few pairs of bytes mean few scans; many may also lie in a video behind the picture.
     if data.count(b"\xff\xda") > limits.max_scans:
         num_scans = count_scans(data)

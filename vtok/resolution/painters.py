@@ -219,6 +219,9 @@ def _resizes() -> _Resize:
         name: fast.ResizeAlg.convolution(fast.FilterType[theirs])
         for name, theirs in _FAST_FILTERS.items()
     }
+    plain = {
+        name: fast.ResizeOptions(resize_alg=way, use_alpha=False) for name, way in ways.items()
+    }
     resizer = fast.Resizer()
     rgb = fast.PixelType.U8x3
 
@@ -233,13 +236,13 @@ def _resizes() -> _Resize:
             stored = now.height if is_vertical else now.width
             if length == wanted == stored:
                 continue
-            options = fast.ResizeOptions(resize_alg=ways[resample], use_alpha=False)
-            if is_vertical:
-                options.crop_box = fast.CropBox(0, 0, now.width, length)
-                then = fast.ImageData(now.width, wanted, rgb)
-            else:
-                options.crop_box = fast.CropBox(0, 0, length, now.height)
-                then = fast.ImageData(wanted, now.height, rgb)
+            options = plain[resample]
+            if length != stored:
+                part = (now.width, length) if is_vertical else (length, now.height)
+                options = fast.ResizeOptions(resize_alg=ways[resample], use_alpha=False)
+                options.crop_box = fast.CropBox(0, 0, *part)
+            grown = (now.width, wanted) if is_vertical else (wanted, now.height)
+            then = fast.ImageData(*grown, rgb)
             resizer.resize(now, then, options)
             now = then
         return np.frombuffer(now.get_buffer(), np.uint8).reshape(size.height, size.width, 3)

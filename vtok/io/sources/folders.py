@@ -6,6 +6,7 @@ followed, so nothing loops; FIFOs, devices and sockets are counted and never ope
 
 import os
 import stat
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -96,7 +97,13 @@ def read_file(path: bytes, *, max_bytes: int | None = None) -> bytes:
     """
     try:
         with open_regular(path) as file:
-            return file.read(-1 if max_bytes is None else max_bytes + 1)
+            # Asked for as much as it may have at most, a file object makes room for all of that.
+            told = os.fstat(file.fileno()).st_size + 1
+            most = sys.maxsize if max_bytes is None else max_bytes + 1
+            data = file.read(min(told, most))
+            if len(data) == told < most:  # it has grown, or did not tell
+                data += file.read(-1 if max_bytes is None else most - told)
+            return data
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise UnreadableImageError(f"cannot read {path_text(path)}: {why}") from error
