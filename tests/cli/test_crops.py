@@ -97,7 +97,7 @@ def test_what_cannot_be_cropped_is_said(
 ) -> None:
     base = ("encode-vq", photos, tmp_path, "--model", model)
     for flags, words in (
-        (("--size", 100), "does not divide --size 100"),
+        (("--size", 100), "multiples of 8 px: give 96 or 104"),
         (("--scheme", "closest", "--crops", 3), "scheme closest has no option --crops"),
         (("--scheme", "closest", "--ten-crop"), "--ten-crop is a scheme of its own"),
         (("--ten-crop", "--crops", 3), "scheme ten-crop has no option --crops"),

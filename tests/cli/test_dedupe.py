@@ -82,6 +82,41 @@ def test_indices_of_a_duplicate_are_its_own(
     vtok("verify", tmp_path / "one")
 
 
+@pytest.mark.parametrize("layout", ["sample", "block"])
+def test_a_duplicate_has_the_random_crops_of_the_first(
+    vtok: Any, repeated: Path, model: Path, tmp_path: Path, digests: Digests, layout: str
+) -> None:
+    """Drawn for the first's source, and true of its own pixels too: the bytes are the same."""
+    crops = ("--crops", 3, "--flip", "--seed", 5, "--min-crop-scale", 0.2, "--size", 16)
+    arguments = ("--model", model, "--layout", layout, "--shard-size", 3, *crops, "--quiet")
+    one = tmp_path / "one"
+    vtok("encode-vq", repeated, one, *arguments, "--workers", 0, "--dedupe")
+    vtok("encode-vq", repeated, tmp_path / "two", *arguments, "--workers", 2, "--dedupe")
+    assert digests(tmp_path / "two") == digests(one)
+    vtok("encode-vq", repeated, tmp_path / "all", *arguments, "--workers", 0)
+    alone = {each.key: each for each in library.open_shards(tmp_path / "all")}
+    shards = library.open_shards(one)
+    first_of = {
+        each["key"]: each["of"]
+        for each in map(json.loads, (one / "duplicates.jsonl").read_text().splitlines())
+    }
+    both = {each.key: each for each in shards.with_duplicates()}
+    assert len(first_of) == 3
+    assert both.keys() == alone.keys()
+    for key, sample in both.items():
+        twin = alone[first_of.get(key, key)]
+        assert sample.meta["views"] == twin.meta["views"]
+        assert sample.meta["source"] == alone[key].meta["source"]
+        assert list(sample.indices) == list(twin.indices)
+        for view, indices in sample.indices.items():
+            np.testing.assert_array_equal(indices, twin.indices[view])
+    drawn = {key: [view["box"] for view in alone[key].meta["views"]] for key in alone}
+    assert any(drawn[key] != drawn[first] for key, first in first_of.items())
+    assert vtok("verify", one, "--json").report["duplicates"] == 3
+    made = vtok("decode-vq", one, tmp_path / "images", "--reference", repeated, "--json").report
+    assert len(made["quality"]["images"]) == 6 * 3
+
+
 def test_no_worker_and_no_interruption_changes_a_byte(
     vtok: Any, repeated: Path, tmp_path: Path, digests: Digests, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ Dedupe = Annotated[
         "--dedupe",
         help="Encode identical files once. The others are no samples of the shards, but references "
         "in duplicates.jsonl and the commit records: key, source, captions and the key of the one "
-        "that is written.",
+        "that is written, whose random crops are theirs too.",
     ),
 ]
 Duplicates = Annotated[

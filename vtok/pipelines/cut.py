@@ -68,6 +68,7 @@ def scheme_for(cut: CutConfig, default: str, needs: ModelNeeds | None = None) ->
     if needs is None:
         return row.scheme(cut.options)
     own = needs.scheme_options if row.name == needs.scheme else {}
+    _require_whole_patches(cut.options, needs)
     scheme = row.scheme(_with_needs(cut.options, row.option_names, needs, own))
     problem = needs.problem(scheme.plan(_PROBE))
     if problem:
@@ -121,6 +122,25 @@ def flag(option: str) -> str:
 def scheme_record(scheme: Scheme) -> dict[str, Any]:
     """Return a scheme's name and every option in force, JSON-ready, as plan and shards keep it."""
     return {"name": scheme.name, "options": scheme.options.given()}
+
+
+def _require_whole_patches(options: SchemeOptions, needs: ModelNeeds) -> None:
+    """Refuse a side of views that the model's own patch does not divide, in the model's words.
+
+    Raises:
+        UsageError: it does not, and no other patch was asked for.
+    """
+    given, patch = options.given(), needs.patch_px
+    if "patch_px" in given:
+        return
+    for name in ("size_px", "tile_size_px"):
+        side = given.get(name)
+        if isinstance(side, int) and side % patch:
+            low = side // patch * patch
+            near = " or ".join(str(each) for each in (low, low + patch) if each)
+            raise UsageError(
+                f"{flag(name)} {side}: {needs.name} takes multiples of {patch} px: give {near}"
+            )
 
 
 def _with_needs(

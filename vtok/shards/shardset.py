@@ -67,8 +67,9 @@ class ShardSet:
     def with_duplicates(self) -> Iterator[Sample]:
         """Yield every sample, and behind each the duplicates that refer to it, as samples.
 
-        A duplicate has the arrays of the one that is written, and its own key, source, metadata and
-        captions. Without `--dedupe` there are none.
+        A duplicate has the arrays and views of the one that is written, those of crops drawn at
+        random for it too, and its own key, source, metadata and captions. Without `--dedupe` there
+        are none.
 
         Raises:
             ShardError: as iteration does.
