@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vtok.errors import WeightsError
-from vtok.models import registry
+from vtok.models import fetching
 from vtok.models.base import Tokenizer
 from vtok.models.convnet import Downsample
 from vtok.models.registry import load_tokenizer
@@ -219,7 +219,7 @@ def test_the_preset_takes_both_programs(source: Path, monkeypatch: pytest.Monkey
         return str(source / file)
 
     cosmos(source)
-    monkeypatch.setattr(registry, "hf_hub_download", fetch)
+    monkeypatch.setattr(fetching, "hf_hub_download", fetch)
     tokenizer = load_tokenizer("cosmos-di16x16")
     assert (tokenizer.spec.name, tokenizer.spec.can_decode) == ("cosmos-di16x16", True)
     hub_id = "nvidia/Cosmos-0.1-Tokenizer-DI16x16"
@@ -240,7 +240,7 @@ def test_older_hub_ids_are_fetched_without_pickles(
             cosmos(source)
         return str(source)
 
-    monkeypatch.setattr(registry, "snapshot_download", fetch)
+    monkeypatch.setattr(fetching, "snapshot_download", fetch)
     assert load_tokenizer("nvidia/Cosmos-Tokenizer-DI16x16").spec.can_decode
     assert len(asked) == 2
     assert not any("*.pt" in patterns for patterns in asked)

@@ -6,7 +6,7 @@ import pytest
 from checkpoints import llamagen
 
 from vtok.errors import UnknownNameError, WeightsError
-from vtok.models import registry
+from vtok.models import fetching
 from vtok.models.building import family_names
 from vtok.models.presets import PRESETS
 from vtok.models.registry import load_tokenizer, model_names
@@ -31,7 +31,7 @@ def test_only_the_files_that_are_needed_are_fetched(
         asked.append((hub_id, file))
         return str(llamagen(tmp_path) / file)
 
-    monkeypatch.setattr(registry, "hf_hub_download", fetch)
+    monkeypatch.setattr(fetching, "hf_hub_download", fetch)
     with pytest.raises(WeightsError, match=r"should have 16384 codes at 1/16.*has 512 at 1/16"):
         load_tokenizer("llamagen-vq16")
     assert asked == [("FoundationVision/LlamaGen", "vq_ds16_c2i.pt")]

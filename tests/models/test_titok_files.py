@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from titok_checkpoints import LABELS, hub, model
 
 from vtok.errors import WeightsError
-from vtok.models import registry
+from vtok.models import fetching
 from vtok.models.building import tokenizer_parts
 from vtok.models.registry import load_tokenizer
 from vtok.models.weights import ModelFolder, load_model
@@ -129,7 +129,7 @@ def test_a_preset_of_another_length_is_refused(
     config["model"]["vq_model"]["codebook_size"] = 4096
     save_file(state, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(config))
-    monkeypatch.setattr(registry, "hf_hub_download", lambda _, file: str(tmp_path / file))
+    monkeypatch.setattr(fetching, "hf_hub_download", lambda _, file: str(tmp_path / file))
     with pytest.raises(WeightsError, match=r"titok-b-64 should give indices \(1, 64\).*\(1, 32\)"):
         load_tokenizer("titok-b-64")
     assert load_tokenizer("titok-l-32").spec.family == "titok"

@@ -3,8 +3,9 @@
 In: the tensors of `encoder.jit` and `decoder.jit`, of `autoencoder.jit`, or of a plain state dict,
 and a configuration, which is seldom there. Out: the shape of a `ConvTokenizer` (taming's networks
 between a wavelet's cells and finite scalar quantization) and the tensors under its names. What the
-programs keep beside the weights (levels, wavelets) is believed over the published defaults. Reads
-no files. Source: arXiv 2501.03575, github.com/NVIDIA/Cosmos-Tokenizer.
+programs keep beside the weights (levels, wavelets) is believed over the published defaults. Its
+authors compute in bfloat16 unless told otherwise; here it is fp32, as for every tokenizer. Reads no
+files. Source: arXiv 2501.03575, github.com/NVIDIA/Cosmos-Tokenizer.
 """
 
 import math

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from torch import Tensor
 
 from vtok.errors import UnknownNameError, UsageError, WeightsError
@@ -20,9 +18,10 @@ from vtok.models import torchscript
 from vtok.models.base import Encoder, Output, Tokenizer
 from vtok.models.building import Parts, tokenizer_parts, vtok_base_config
 from vtok.models.converted import write_converted
-from vtok.models.modelfiles import CONFIG_NAME, PROGRAM, SAFETENSORS, WEIGHTS_NAME
+from vtok.models.fetching import fetched, fetched_preset
+from vtok.models.modelfiles import CONFIG_NAME
 from vtok.models.pickles import is_program
-from vtok.models.presets import PRESETS, Preset
+from vtok.models.presets import PRESETS
 from vtok.models.vision.loading import load_vision_encoder
 from vtok.models.vision.sequence import ModelSequence
 from vtok.models.vision.sequence import load_sequence as sequence_of
@@ -37,10 +36,6 @@ DEFAULT_MODEL = "vtok-base"
 
 _SHIPPED = Path(__file__).parent / "shipped"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-# What a hub's repository is asked for: no optimizer states, no flax copies, no samples.
-_HUB_FILES = (CONFIG_NAME, "*.yaml", WEIGHTS_NAME, "diffusion_pytorch_model.safetensors")
-_HUB_PROGRAMS = ("encoder.jit", "decoder.jit")
-_HUB_PICKLES = ("*.ckpt", "*.pt", "*.pth", "*.bin")
 _ENCODER_SKIPS = ("quantizer.", "synthesis.")  # of this package's own model
 
 
@@ -265,50 +260,15 @@ def find_folder(name: str) -> ModelFolder:
     if path.is_dir() or path.is_file():
         return open_folder(path)
     if name in PRESETS:
-        return open_folder(_download_preset(PRESETS[name]))
+        return open_folder(fetched_preset(PRESETS[name]))
     if _HUB_ID.fullmatch(name) and not path.exists():
-        return open_folder(_download(name))
+        return open_folder(fetched(name))
     near = difflib.get_close_matches(name, model_names(), n=3, cutoff=0.4)
     hint = f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(model_names())}"
     raise UnknownNameError(
         f"no model {name!r}: {hint} (or give a model folder, a weights file, or a hub id like "
         "owner/name)"
     )
-
-
-def _download_preset(preset: Preset) -> Path:
-    """Return the local weights file of a published model, fetched where it is not yet there.
-
-    Raises:
-        WeightsError: it cannot be fetched, or its authors have it elsewhere.
-    """
-    if not preset.hub_id:
-        raise WeightsError(
-            f"its authors publish {' and '.join(preset.files)} at {preset.page}: get them, and "
-            "name their folder"
-        )
-    try:
-        paths = [Path(hf_hub_download(preset.hub_id, name)) for name in preset.files]
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise _unfetched(preset.hub_id, error) from error
-    is_pair = preset.files[1:] and preset.files[1].endswith(PROGRAM)
-    return paths[0].parent if is_pair else paths[0]
-
-
-def _download(hub_id: str) -> Path:
-    """Return the local copy of a hub's model, fetched where it is not yet there.
-
-    Programs are fetched only where the repository has no safetensors, and pickles only where it
-    has neither.
-    """
-    try:
-        path = Path(snapshot_download(hub_id, allow_patterns=list(_HUB_FILES)))
-        for others in (_HUB_PROGRAMS, _HUB_PICKLES):
-            if not any(each.suffix in (SAFETENSORS, PROGRAM) for each in path.iterdir()):
-                path = Path(snapshot_download(hub_id, allow_patterns=[*_HUB_FILES, *others]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise _unfetched(hub_id, error) from error
-    return path
 
 
 def _checked(name: str, tokenizer: Tokenizer) -> Tokenizer:
@@ -330,13 +290,6 @@ def _checked(name: str, tokenizer: Tokenizer) -> Tokenizer:
             f"{name} should give indices {preset.codes}, and {preset.hub_id} gives {spec.codes}"
         )
     return tokenizer
-
-
-def _unfetched(hub_id: str, error: Exception) -> WeightsError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return WeightsError(
-        f"{hub_id}: cannot be fetched from the hub ({reason}): check the name and the network"
-    )
 
 
 def _located(error: WeightsError, folder: ModelFolder) -> WeightsError:
