@@ -65,12 +65,12 @@ def test_what_was_encoded_in_blended_pieces_is_decoded_in_them(
 ) -> None:
     made, images = tmp_path / "made", tmp_path / "images"
     where = ("--model", seeing_all, "--workers", 0)
-    vtok("encode-vq", large, made, *where, "--piece-size", 140)
+    vtok("encode-vq", large, made, *where, "--piece-size", 270)
     (sample,) = (each for each in open_shards(made) if each.meta["source"] == "wide.png")
-    assert sample.meta["pieces"] == {"side_px": 136, "overlap_px": 32, "exact": False}
+    assert sample.meta["pieces"] == {"side_px": 264, "overlap_px": 64, "exact": False}
     vtok("decode-vq", made, images)
     plan = json.loads((images / "plan.json").read_text())
-    assert plan["configuration"]["piece_size"] == 136
+    assert plan["configuration"]["piece_size"] == 264
     with Image.open(images / "wide.png") as image:
         assert image.size == (330, 203)
 

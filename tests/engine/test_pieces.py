@@ -214,8 +214,8 @@ def test_large_views_of_exact_models_are_cut_unasked_and_others_are_not() -> Non
 def test_pieces_that_cannot_be_are_refused() -> None:
     with pytest.raises(UsageError, match="at least 88 px"):
         Pieces.of(convolutions(), 87)
-    with pytest.raises(UsageError, match="at least 64 px"):
-        Pieces.of(taming(), 63)
+    with pytest.raises(UsageError, match="at least 128 px"):
+        Pieces.of(taming(), 127)
     tokenizer = taming()
     size = Size(height=64, width=64)
     tokenizer.spec = replace(tokenizer.spec, size_policy="fixed", fixed_size=size)

@@ -24,7 +24,8 @@ from vtok.records import Grid
 DEFAULT_SIDE_PX = 2048
 """Of the pieces of models whose reach is finite: views with a longer side are always cut."""
 
-MIN_BLENDED_CELLS = 16
+MIN_BLENDED_CELLS = 32
+"""Smaller pieces are mostly border, and what a norm sees in them little of the whole."""
 _OVERLAP_SHARE = 4  # of a piece's side, one part in so many
 
 
