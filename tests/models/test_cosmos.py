@@ -206,6 +206,9 @@ def test_levels_may_be_in_a_configuration(source: Path) -> None:
     cosmos_plain(source)
     (source / "config.json").write_text(json.dumps({"levels": [4, 4, 4, 4, 4, 4]}))
     assert load_tokenizer(str(source)).spec.codebook_size == 4096
+    (source / "config.json").write_text(json.dumps({"quantizer": "RESFSQ"}))
+    with pytest.raises(WeightsError, match="quantizer 'RESFSQ' is none that was published"):
+        load_tokenizer(str(source))
     (source / "config.json").write_text(json.dumps({"levels": [1 << 20] * 6}))
     with pytest.raises(WeightsError, match="levels cannot be"):
         load_tokenizer(str(source))

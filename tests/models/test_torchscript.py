@@ -7,6 +7,7 @@ import warnings
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from programs import Program, levels_of, save_program, traced
@@ -158,6 +159,27 @@ def test_a_module_inside_itself_ends(tmp_path: Path) -> None:
         archive.writestr("model/constants.pkl", pickle.dumps((), protocol=2))
     with pytest.raises(WeightsError, match="inside each other"):
         model_state(read_pickle(tmp_path / "model.jit"))
+
+
+def test_damage_is_told_in_a_line(tmp_path: Path) -> None:
+    """Cut files, and bytes changed anywhere or in what describes the tensors."""
+    path = save_program({"a.weight": torch.ones(4, 3), "b": torch.ones(2)}, tmp_path / "a.jit")
+    whole = path.read_bytes()
+    start = whole.index(b"data.pkl")
+    random = np.random.default_rng(3)
+    refused = 0
+    for turn in range(150):
+        data = bytearray(whole)
+        low, high = (start, start + 600) if turn % 3 else (0, len(data))
+        for place in random.integers(low, high, 1 + turn % 4):
+            data[place] = random.integers(256)
+        path.write_bytes(data[: random.integers(len(data))] if turn % 10 == 0 else data)
+        try:
+            model_state(read_pickle(path))
+        except WeightsError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 75
 
 
 def test_an_unknown_architecture_names_the_flag(unknown: Path) -> None:

@@ -98,6 +98,7 @@ def convert(
     Examples:
       vtok models convert vq_ds16_c2i.pt llamagen-vq16/
       vtok models convert last.ckpt my-ibq/ --family ibq
+      vtok models convert Cosmos-0.1-Tokenizer-DI8x8/ cosmos/
     """
     from vtok.models.registry import convert_tokenizer  # brings torch
 

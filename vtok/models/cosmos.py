@@ -49,7 +49,7 @@ def cosmos_model(
     """Return the shape of a model, and its weights under this package's names.
 
     Args:
-        config: May have `levels` and `patch_method`, for a file that does not.
+        config: May have `quantizer`, `levels` and `patch_method`, for a file that does not.
         state: The tensors under their authors' names.
 
     Raises:
@@ -59,6 +59,11 @@ def cosmos_model(
         raise WeightsError(
             "one of Cosmos's video tokenizers (CV, DV), and vtok reads images: take a DI one, "
             "like cosmos-di16x16"
+        )
+    if config.get("quantizer", "FSQ") != "FSQ":
+        raise WeightsError(
+            f"the configuration's quantizer {config['quantizer']!r} is none that was published: "
+            "Cosmos's discrete tokenizers have FSQ"
         )
     ours = _KEYS.renamed(state)
     levels = _levels(config, ours)
