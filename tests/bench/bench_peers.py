@@ -1,11 +1,13 @@
 """Runs of vtok beside the scripts that people write: the same model, pixels and images, in turn.
 
-    python tests/bench/bench_peers.py [FOLDER] [--limit 200] [--rounds 3] [--json]
+    python tests/bench/bench_peers.py [FOLDER] [--limit 200] [--rounds 3] [--clip] [--only naive]
 
-The naive script is a DataLoader of two workers (Pillow, floats normalised there), fp32 batches of
-32, and webdataset's TarWriter; the loop at batch 1 is that of published extraction scripts: one
-image through the tokenizer, one .npy. Beside a device that only waits, the scripts differ in
-nothing but the host's work. CPU seconds count all processes; ratios are of medians.
+The naive script is a DataLoader of two workers (Pillow, floats normalised there), batches of 32 in
+fp32 or under bf16 autocast, and webdataset's TarWriter; the loop at batch 1 is that of published
+extraction scripts: one image through the tokenizer, one .npy. Beside a device that only waits, the
+scripts differ in nothing but the host's work. With --clip the features are of a CLIP ViT-B/32 with
+random weights (needs transformers), else of vtok-base. CPU seconds count all processes; ratios are
+of medians.
 """
 
 import argparse
@@ -68,6 +70,16 @@ def naive(data: Photographs, model: Callable[[torch.Tensor], torch.Tensor], fiel
                 writer.write({"__key__": f"{index:08d}", field: array})
 
 
+def autocast(model: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Return the model as a script runs it in bf16."""
+
+    def run(pixels: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return model(pixels).half()
+
+    return run
+
+
 def one_by_one(data: Photographs, model: Callable[[torch.Tensor], torch.Tensor]) -> None:
     loader = torch.utils.data.DataLoader(data, batch_size=1, num_workers=2)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
@@ -106,9 +118,26 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", default="sample_images")
     parser.add_argument("--limit", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--clip", action="store_true")
+    parser.add_argument("--only", default="", help="rows whose name has this in it")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    encoder, tokenizer = load_encoder("vtok-base").eval(), load_tokenizer("vtok-base").eval()
+    with tempfile.TemporaryDirectory() as folder:
+        measure(options, clip(folder) if options.clip else "vtok-base")
+
+
+def clip(folder: str) -> str:
+    """Save a CLIP ViT-B/32 with random weights there."""
+    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
+
+    torch.manual_seed(0)
+    CLIPVisionModel(CLIPVisionConfig(patch_size=32)).save_pretrained(folder)
+    CLIPImageProcessor().save_pretrained(folder)
+    return folder
+
+
+def measure(options: argparse.Namespace, name_of_encoder: str) -> None:
+    encoder, tokenizer = load_encoder(name_of_encoder).eval(), load_tokenizer("vtok-base").eval()
     squash = CutConfig(scheme="squash", options=SchemeOptions(tile_size_px=SIDE_PX))
 
     def ours(tokens: Any, ms: float | None = None, dtype: str = "auto") -> BenchReport:
@@ -116,7 +145,10 @@ def main() -> None:
             BenchConfig(
                 input=options.folder, tokens=tokens, limit=options.limit, rounds=1,
                 fake_device_ms=ms, cut=CutConfig() if ms is not None else squash,
-                model=ModelConfig(compute_dtype=dtype),
+                model=ModelConfig(
+                    name=name_of_encoder if tokens == "continuous" else "vtok-base",
+                    compute_dtype=dtype,
+                ),
             )
         )  # fmt: skip
 
@@ -130,9 +162,17 @@ def main() -> None:
             lambda: naive(data, encoder.features, "npy"),
             lambda: ours("continuous"),
         ),
+        "features, naive bf16 script": (
+            lambda: naive(data, autocast(encoder.features), "npy"),
+            lambda: ours("continuous", dtype="bf16"),
+        ),
         "features in fp32, the same": (
             lambda: naive(data, encoder.features, "npy"),
             lambda: ours("continuous", dtype="fp32"),
+        ),
+        "indices, naive fp32 script": (
+            lambda: naive(data, tokenizer.tokenize, "npy"),
+            lambda: ours("vq"),
         ),
         "indices, loop at batch 1": (
             lambda: one_by_one(data, tokenizer.tokenize),
@@ -146,6 +186,8 @@ def main() -> None:
     }
     found: dict[str, dict[str, float]] = {}
     for name, (script, run) in cases.items():
+        if options.only not in name:
+            continue
         rounds = []
         for _ in range(options.rounds):
             theirs = costs(script, len(data))

@@ -30,7 +30,7 @@ class WideEncoder(BlockEncoder):
         return super().features(pixels)
 
 
-@pytest.mark.parametrize("num_channels", [16, 64, 300])
+@pytest.mark.parametrize("num_channels", [48, 64, 300])
 def test_the_largest_intermediate_result_fills_the_cache(num_channels: int) -> None:
     forward = FeaturesForward(WideEncoder(num_channels), device=CPU, dtype=torch.float32)
     largest_bytes = num_channels * SIZE.num_pixels * 4
