@@ -1,9 +1,9 @@
 """Published tokenizers by short names: where they are, and what their files do not say.
 
 A table, and nothing else. Licences are those of the weights as their authors state them, `not
-stated` where no page or code of theirs does. Addresses are those that their pages and code name; the
-files themselves were not fetched when this was written, so what a row says of its model is checked
-when one is loaded, and a file that has moved is an error that names it.
+stated` where no page or code of theirs does. Addresses are those that their pages and code name;
+the files themselves were not fetched when this was written, so what a row says of its model is
+checked when one is loaded, and a file that has moved is an error that names it.
 """
 
 from collections.abc import Mapping
