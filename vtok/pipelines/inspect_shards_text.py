@@ -88,7 +88,8 @@ def _schema(facts: ShardsFacts, width: int | None) -> Text:
     if num_seen < facts.tally.written:
         layout += f"; the fields are those of the first {plural(num_seen, 'sample')}"
     text.append(f"  {layout}\n", "dim")
-    codes = facts.header.model.codes if facts.header.model else None
+    model = facts.header.model if facts.header.kind == "indices" else None
+    codes = model.codes if model else None
     return text.append(f"  indices {codes}: {codes.in_words}\n", "dim") if codes else text
 
 
