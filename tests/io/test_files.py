@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -182,6 +183,34 @@ def test_damaged_records_are_named(tmp_path: Path, data: bytes) -> None:
 def test_missing_record(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"cannot read .*plan\.json: No such file"):
         files.read_json(tmp_path / "plan.json")
+
+
+def test_an_interrupt_while_a_file_is_opened_stays_an_interrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A descriptor closed twice is an error that the file is blamed for, or another file's end."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+    opened = open
+    closed: list[int] = []
+    close = os.close
+
+    def interrupted(*args: Any, **options: Any) -> Any:
+        file = opened(*args, **options)
+        file.close()  # as the interpreter does with what nobody has a name for yet
+        raise KeyboardInterrupt
+
+    def counted(descriptor: int) -> None:
+        closed.append(descriptor)
+        close(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.close", counted)
+        patch.setattr("io.open", interrupted)
+        patch.setattr("builtins.open", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            files.open_regular(path)
+    assert closed == []
 
 
 def test_a_fifo_is_never_waited_for(tmp_path: Path) -> None:

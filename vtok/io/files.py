@@ -203,15 +203,20 @@ def open_regular(path: str | bytes | os.PathLike[str]) -> BinaryIO:
     Raises:
         OSError: it cannot be opened, or is a folder, a FIFO, a device or a socket.
     """
+    return open(path, "rb", opener=_open_if_regular)
+
+
+def _open_if_regular(path: str | bytes, flags: int) -> int:
+    """Return a descriptor for `open`, which owns it from then on: to be closed by one alone."""
     # Without O_NONBLOCK, opening a FIFO waits for a writer that may never come.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", os.fsdecode(path))
-        return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
+    return descriptor
 
 
 def sha256_bytes(data: Buffer) -> str:
