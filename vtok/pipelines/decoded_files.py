@@ -5,6 +5,7 @@ not be decoded. An image appears whole or not at all; a shard some of whose imag
 decoded again whole, so that batches, and with them every byte, are those of an uninterrupted run.
 """
 
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -178,6 +179,9 @@ class _Pen:
         self._num_threads = num_threads or default_num_workers()
         self._pool = ThreadPoolExecutor(self._num_threads, thread_name_prefix="vtok-write")
         self._pending: deque[Future[None]] = deque()
+        self._changed = threading.Condition()
+        self._num_writing = 0
+        self._has_ended = False
 
     def __enter__(self) -> "_Pen":
         return self
@@ -186,8 +190,22 @@ class _Pen:
         try:
             if kind is None:
                 self._settle(0)
-        finally:  # an interrupt comes while futures are waited for, which may be done again
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        finally:
+            try:
+                self._end()
+            finally:  # again, if an interrupt came in the midst; the next ends the process
+                self._end()
+
+    def _end(self) -> None:
+        """Let no file be begun any more, and wait for those that are.
+
+        The pool alone does not: an interrupt that comes while it starts a thread leaves one that it
+        knows nothing of, with an image in its hands.
+        """
+        with self._changed:
+            self._has_ended = True
+            self._changed.wait_for(lambda: not self._num_writing)
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def write(self, file: Path, pixels: Pixels) -> None:
         """Take an image to be written; wait if too many are.
@@ -203,6 +221,18 @@ class _Pen:
             self._pending.popleft().result()
 
     def _write(self, file: Path, pixels: Pixels) -> None:
+        with self._changed:
+            if self._has_ended:
+                return
+            self._num_writing += 1
+        try:
+            self._write_whole(file, pixels)
+        finally:
+            with self._changed:
+                self._num_writing -= 1
+                self._changed.notify_all()
+
+    def _write_whole(self, file: Path, pixels: Pixels) -> None:
         path = self._folder / file
         make_folder(path.parent)
         if not path.parent.resolve().is_relative_to(self._folder.resolve()):
