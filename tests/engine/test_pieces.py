@@ -223,6 +223,24 @@ def test_pieces_that_cannot_be_are_refused() -> None:
         Pieces.of(tokenizer, 128)
 
 
+@pytest.mark.gpu
+def test_pieces_are_the_whole_on_a_gpu_but_for_near_ties() -> None:
+    device = torch.device("cuda")
+    tokenizer = convolutions()
+    images = photograph(232, 304, batch=2)
+    with torch.inference_mode():
+        whole, cut = (
+            TokenizeForward(tokenizer, device=device, piece_size=size).compute(images)[0]
+            for size in (0, 88)
+        )
+        assert float((whole == cut).float().mean()) > 0.999
+        pixels, parts = (
+            DecodeForward(tokenizer, device=device, piece_size=size).compute(whole)[0].int()
+            for size in (0, 88)
+        )
+    assert int((pixels - parts).abs().max()) <= 1
+
+
 # Memory that is too short.
 
 

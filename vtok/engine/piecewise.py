@@ -55,16 +55,17 @@ def assembled_indices(
             anything.
     """
     whole: Tensor | None = None
-    is_finite = torch.ones(len(pixels), dtype=torch.bool, device=pixels.device)
+    is_finite: Tensor | None = None
     for row, col in layout.pieces():
-        indices, mean_something = tokenize(_part(pixels, row, col, factor))
-        is_finite &= mean_something
+        indices, finite = tokenize(_part(pixels, row, col, factor))
+        is_finite = finite if is_finite is None else is_finite & finite
         if whole is None:
             shape = (len(indices), layout.grid.rows, layout.grid.cols, *indices.shape[3:])
             whole = indices.new_empty(shape)
         part = indices[:, _kept(row, 1), _kept(col, 1)]
         whole[:, row.first : row.last, col.first : col.last] = part
     assert whole is not None  # there is a piece
+    assert is_finite is not None
     return whole, is_finite
 
 
