@@ -5,9 +5,10 @@
 The naive script is a DataLoader of two workers (Pillow, floats normalised there), batches of 32 in
 fp32 or under bf16 autocast, and webdataset's TarWriter; the loop at batch 1 is that of published
 extraction scripts: one image through the tokenizer, one .npy. Beside a device that only waits, the
-scripts differ in nothing but the host's work. With --clip the features are of a CLIP ViT-B/32 with
-random weights (needs transformers), else of vtok-base. CPU seconds count all processes; ratios are
-of medians.
+scripts differ in nothing but the host's work (`--only "host alone"`; fast is `--resizing fast`),
+and the start of vtok's decode workers, a quarter of a CPU second each, counts: take many images.
+With --clip the features are of a CLIP ViT-B/32 with random weights (needs transformers), else of
+vtok-base. CPU seconds count all processes; ratios are of medians.
 """
 
 import argparse
@@ -140,7 +141,9 @@ def measure(options: argparse.Namespace, name_of_encoder: str) -> None:
     encoder, tokenizer = load_encoder(name_of_encoder).eval(), load_tokenizer("vtok-base").eval()
     squash = CutConfig(scheme="squash", options=SchemeOptions(tile_size_px=SIDE_PX))
 
-    def ours(tokens: Any, ms: float | None = None, dtype: str = "auto") -> BenchReport:
+    def ours(
+        tokens: Any, ms: float | None = None, dtype: str = "auto", resizing: Any = "exact"
+    ) -> BenchReport:
         return bench(
             BenchConfig(
                 input=options.folder, tokens=tokens, limit=options.limit, rounds=1,
@@ -149,6 +152,7 @@ def measure(options: argparse.Namespace, name_of_encoder: str) -> None:
                     name=name_of_encoder if tokens == "continuous" else "vtok-base",
                     compute_dtype=dtype,
                 ),
+                resizing=resizing,
             )
         )  # fmt: skip
 
@@ -182,7 +186,15 @@ def measure(options: argparse.Namespace, name_of_encoder: str) -> None:
             lambda: naive(large, features, "npy"),
             lambda: ours("continuous", 0.0),
         ),
+        "host alone, features, fast": (
+            lambda: naive(large, features, "npy"),
+            lambda: ours("continuous", 0.0, resizing="fast"),
+        ),
         "host alone, 256 indices": (lambda: naive(small, indices, "npy"), lambda: ours("vq", 0.0)),
+        "host alone, indices, fast": (
+            lambda: naive(small, indices, "npy"),
+            lambda: ours("vq", 0.0, resizing="fast"),
+        ),
     }
     found: dict[str, dict[str, float]] = {}
     for name, (script, run) in cases.items():

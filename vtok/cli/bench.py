@@ -133,6 +133,7 @@ def _lines(report: "BenchReport") -> Iterator[str]:
         ("write", report.write_ms, "CPU ms an image, one core"),
         ("run, wall", report.wall_s * 1000 / report.num_images, "ms an image, all together"),
         ("run, CPU", report.cpu_s * 1000 / report.num_images, "CPU ms an image, all processes"),
+        ("run, own thread", report.serial_s * 1000 / report.num_images, "of it, on no other core"),
         ("its limit", report.limit_s * 1000 / report.num_images, "ms an image"),
     )
     for name, figure, unit in rows:

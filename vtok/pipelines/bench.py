@@ -133,6 +133,7 @@ def bench(config: BenchConfig) -> BenchReport:
         write_ms=statistics.median(write),
         wall_s=statistics.median(run.wall_s for run in runs),
         cpu_s=statistics.median(run.cpu_s for run in runs),
+        serial_s=statistics.median(run.serial_s for run in runs),
         device_busy=(
             None
             if last.device_busy_s is None
@@ -183,6 +184,7 @@ class _Subject:
 class _Run:
     wall_s: float
     cpu_s: float
+    serial_s: float
     device_busy_s: float | None
     num_images: int
     times: StageTimes
@@ -205,11 +207,14 @@ def _run(config: BenchConfig, subject: _Subject) -> _Run:
         # What was written before is not this run's to bring to the disk.
         os.sync()
         cpu, began, busy = _all_cpu(), time.monotonic(), subject.busy_s(StageTimes())
+        serial = time.thread_time()
         report = run_shards(subject.recipe, run, spans=spans)
+        serial = time.thread_time() - serial
         wall = time.monotonic() - began
         return _Run(
             wall_s=wall,
             cpu_s=_all_cpu() - cpu,
+            serial_s=serial,
             device_busy_s=None if subject.is_on_host else subject.busy_s(report.times) - busy,
             num_images=report.num_images,
             times=report.times,

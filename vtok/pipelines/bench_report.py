@@ -29,6 +29,7 @@ class BenchReport:
         write_ms: CPU time to store an image's tokens.
         wall_s: Of one run, workers started and model loaded.
         cpu_s: CPU time of one run, all processes.
+        serial_s: That of the run's own thread, which no number of cores makes shorter.
         tokens: What was made of the images.
         operations: Floating-point operations of the model for an image; None where none are
             counted: for a fake device, or views of many sizes.
@@ -55,6 +56,7 @@ class BenchReport:
     device_busy: float | None
     times: StageTimes
     began_s: float
+    serial_s: float = 0.0
     tokens: Tokens = "continuous"
     operations: float | None = None
     matrix_rate: float | None = None
@@ -110,6 +112,7 @@ class BenchReport:
             "run": {
                 "wall_s": round(self.wall_s, 3),
                 "cpu_s": round(self.cpu_s, 3),
+                "serial_ms_per_image": round(self.serial_s * 1000 / self.num_images, 4),
                 "images_per_second": round(self.num_images / self.wall_s, 2),
                 "limit_s": round(self.limit_s, 3),
                 "wall_over_limit": round(self.wall_over_limit, 3),
