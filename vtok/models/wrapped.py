@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from huggingface_hub import errors as hub_errors
 from torch import Tensor, nn
 
 from vtok.errors import WeightsError
@@ -20,6 +21,16 @@ from vtok.nn.quantizer import VectorQuantizer
 _MAX_LIST = 16
 _MAX_DEPTH = 64
 _MAX_NUMBER = 1 << 24
+# What transformers says of a field of another type; older hubs do not have it, nor its users.
+_ODD_FIELD = getattr(hub_errors, "StrictDataclassError", ValueError)
+_COMPLAINTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    _ODD_FIELD,
+)
 _DEPTHS = frozenset(("layers_per_block", "num_res_blocks", "temporal_downsample_factor"))
 
 
@@ -103,7 +114,8 @@ class Emu3Tokenizer(Tokenizer):
             from transformers import Emu3VQVAE, Emu3VQVAEConfig
         except ImportError as error:
             raise _not_installed("transformers", name) from error
-        network = Emu3VQVAE(_made(Emu3VQVAEConfig, config))
+        fields = _made(Emu3VQVAEConfig, config)
+        network = _understood(lambda: Emu3VQVAE(fields))
         self.encoder: nn.Module = network.encoder
         self.quant_conv: nn.Module = network.quant_conv
         self.post_quant_conv: nn.Module = network.post_quant_conv
@@ -173,10 +185,19 @@ def _made(make: Callable[..., Any], config: Mapping[str, Any]) -> Any:
         limit = _MAX_DEPTH if name in _DEPTHS else _MAX_NUMBER
         if len(numbers) > _MAX_LIST or any(isinstance(n, int) and n > limit for n in numbers):
             raise WeightsError(f"the configuration's {name} cannot be {value!r}")
+    return _understood(lambda: make(**given))
+
+
+def _understood(make: Callable[[], Any]) -> Any:
+    """Return what a library makes; its own complaint in one line where it cannot.
+
+    Raises:
+        WeightsError: it cannot.
+    """
     try:
-        return make(**given)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return make()
+    except _COMPLAINTS as error:
+        reason = str(error).splitlines()[0].rstrip(":") if str(error) else type(error).__name__
         raise WeightsError(f"the configuration is not understood: {reason}") from error
 
 
