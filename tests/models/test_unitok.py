@@ -191,3 +191,9 @@ def test_what_is_lost_is_named(lost: str, said: str, tmp_path: Path) -> None:
     del state[lost]
     with pytest.raises(WeightsError, match=said):
         load_tokenizer(written(tmp_path, state))
+
+
+def test_a_file_of_another_family_is_said_in_words(tmp_path: Path) -> None:
+    torch.save({"encoder.conv_in.weight": torch.ones(1)}, tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match=r"missing: quantizer\.parts\.0, without which"):
+        load_tokenizer(str(tmp_path / "other.pth"), family="unitok")

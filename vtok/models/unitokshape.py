@@ -85,7 +85,7 @@ def unitok_shape(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Unit
         WeightsError: one that the shape depends on is missing, or it is no such model's.
     """
     tensors = _Tensors(state)
-    codebooks = tensors.count(r"quantizer\.parts\.(\d+)\.codebook", _MAX_CODEBOOKS)
+    codebooks = tensors.count("quantizer.parts", _MAX_CODEBOOKS)
     codebook_size, part_dim = tensors.shape("quantizer.parts.0.codebook", 2)
     queries = state.get("encoder.reg_token")
     shape = UnitokShape(
@@ -127,23 +127,28 @@ class _Tensors:
             raise WeightsError(f"missing: {name}, without which the shape of the model is unknown")
         return tuple(tensor.shape)
 
-    def count(self, pattern: str, largest: int) -> int:
-        """Return how many modules have names of this pattern, numbered from 0."""
-        found = {int(each[1]) for name in self.state if (each := re.match(pattern, name))}
-        if not found or max(found) >= largest:
-            raise WeightsError(f"{len(found)} tensors named like {pattern} are no such model's")
+    def count(self, name: str, largest: int) -> int:
+        """Return how many modules a list has, from the highest of their numbers."""
+        pattern = re.compile(rf"{re.escape(name)}\.(\d{{1,4}})\.")
+        found = [int(each[1]) for held in self.state if (each := pattern.match(held))]
+        if not found:
+            raise WeightsError(
+                f"missing: {name}.0, without which the shape of the model is unknown"
+            )
+        if max(found) >= largest:
+            raise WeightsError(f"{name}.{max(found)}: more than {largest} are no such model's")
         return max(found) + 1
 
     def stage(self, name: str) -> Stage:
         """Return the convolutional blocks of this name."""
-        num_blocks = self.count(rf"{re.escape(name)}\.(\d{{1,4}})\.", _MAX_BLOCKS)
+        num_blocks = self.count(name, _MAX_BLOCKS)
         channels = self.shape(f"{name}.0.conv3_1x1.weight", 4)[0]
         return Stage(channels=channels, num_blocks=num_blocks)
 
     def blocks(self, name: str) -> BlocksShape:
         """Return the transformer blocks of this name."""
         hidden_dim, dim = self.shape(f"{name}.blocks.0.mlp.w0.weight", 2)
-        num_blocks = self.count(rf"{name}\.blocks\.(\d{{1,4}})\.", _MAX_BLOCKS)
+        num_blocks = self.count(f"{name}.blocks", _MAX_BLOCKS)
         return BlocksShape(dim=dim, num_blocks=num_blocks, hidden_dim=hidden_dim)
 
 
