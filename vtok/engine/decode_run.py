@@ -117,14 +117,10 @@ class DecodeRun:
             self._taken_at = monotonic()
 
     def _await(self) -> Outcome | None:
-        with self._pool.times.waiting("decode"), self._changed:
-            self._changed.wait_for(
-                lambda: (
-                    self._num_yielded in self._done
-                    or self._error is not None
-                    or self._num_yielded == self._num_tasks
-                )
-            )
+        with self._changed:
+            if not self._is_there():
+                with self._pool.times.waiting("decode"):
+                    self._changed.wait_for(self._is_there)
             if self._error is not None:
                 raise self._error
             outcome = self._done.pop(self._num_yielded, None)
@@ -136,6 +132,14 @@ class DecodeRun:
         if is_awaited:
             self._wake_up()
         return outcome
+
+    def _is_there(self) -> bool:
+        """Tell whether there is something to say to the caller."""
+        return (
+            self._num_yielded in self._done
+            or self._error is not None
+            or self._num_yielded == self._num_tasks
+        )
 
     def stop(self) -> None:
         """End the run, wherever it is; workers that are at work for it are ended too."""

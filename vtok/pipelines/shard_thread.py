@@ -125,8 +125,9 @@ class ShardThread(Generic[EventT]):
     def _put(self, item: Sample | Failure | int | None) -> None:
         num_bytes = _num_bytes(item)
         with self._changed:
-            with self._times.waiting("write"):
-                self._changed.wait_for(self._has_room)
+            if not self._has_room():
+                with self._times.waiting("write"):
+                    self._changed.wait_for(self._has_room)
             if self._error is not None:
                 raise self._error
             self._waiting.append(item)
