@@ -8,7 +8,7 @@ A target takes bytes. It may raise the errors of its class and nothing else; wha
 to somebody else's reader where there is one (tarfile, numpy, json, Pillow). Inputs are seeds,
 mutated: bits, bytes, spans, numbers at their edges, splices of two seeds, and checksums made right
 again where a format would stop at them. What fails is written to `fuzz-TARGET-DIGEST` and belongs
-into `regressions.py` then.
+into the tests of its reader then.
 """
 
 import argparse
