@@ -89,7 +89,9 @@ def check_tar(data: bytes) -> None:
     theirs = tarfile_reads(data)
     # tarfile stops, or says so, at modes and times that are no numbers; we do not look at those.
     for (name, content), (their_name, their_content) in zip(ours, theirs, strict=False):
-        assert content == their_content
+        # A file of the oldest kind whose short name was cut behind a slash is a folder to tarfile,
+        # whatever its long name says.
+        assert content == their_content or (their_content is None and not name.endswith("/"))
         # It takes the times of GNU headers for the beginning of a name, which GNU tar does not.
         assert name.rstrip("/") == their_name or their_name.endswith("/" + name)
     assert len(theirs) <= len(ours)

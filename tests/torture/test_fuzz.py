@@ -3,6 +3,8 @@
 What fuzzing has found is kept: as a test of the reader where a line can say it, and here otherwise.
 """
 
+import io
+import tarfile
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -49,6 +51,22 @@ def test_seeds_are_accepted(name: str, targets: dict[str, fuzz.Target]) -> None:
             continue
         accepted += 1
     assert accepted >= (1 if name == "list" else len(targets[name].seeds))
+
+
+def test_a_long_name_that_was_cut_behind_a_slash(targets: dict[str, fuzz.Target]) -> None:
+    info = tarfile.TarInfo("long/" * 30 + "\u00e9.jpg")
+    info.size = 3
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(info, io.BytesIO(b"abc"))
+    data = bytearray(archive.getvalue())
+    at = 1024  # behind the header of the long name, and the long name
+    data[at + 156] = 0
+    data[at + 148 : at + 156] = b" " * 8
+    data[at + 148 : at + 156] = b"%06o\0 " % sum(data[at : at + 512])
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        assert tar.getmembers()[0].isdir()  # the oracle's mistake is still there
+    assert fuzz.attempt(targets["tar"], bytes(data)) is None
 
 
 def test_the_harness_finds_what_is_there() -> None:
