@@ -1,9 +1,9 @@
 """Published tokenizers by short names: where they are, and what their files do not say.
 
-A table, and nothing else. Licences are those of the weights as their authors state them, `not
-stated` where no page or code of theirs does. Addresses are those that their pages and code name;
-the files themselves were not fetched when this was written, so what a row says of its model is
-checked when one is loaded, and a file that has moved is an error that names it.
+A table, and nothing else. Licences are those of the weights as their authors state them, `not seen`
+where no page that states it was looked at. Addresses are from their authors' pages and code, and
+not all of them were looked up again; no file was fetched when this was written. What a row says of
+its model is checked when one is loaded, and a file that has moved is an error that names it.
 """
 
 from collections.abc import Mapping
@@ -136,7 +136,7 @@ def _muse(family: str, downsample: int, codebook_size: int, repository: str) -> 
         family,
         downsample,
         codebook_size,
-        "not stated",
+        "not seen",
         f"openMUSE/{repository}",
         _HUB_FORM,
         pixels="[0, 1]",
@@ -206,7 +206,7 @@ PRESETS: dict[str, Preset] = {
         "kandinsky-movq",
         8,
         16384,
-        "Apache-2.0",
+        "not seen",
         "ai-forever/Kandinsky_2.1",
         ("movq_final.ckpt",),
     ),
