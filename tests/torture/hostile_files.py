@@ -164,6 +164,7 @@ def hostile_weights(model: Path, marker: Path) -> dict[str, dict[str, bytes]]:
             "config.json": json.dumps({**config, "codebook_size": 1 << 50}).encode()
         },
         "width of 10^9": {"config.json": json.dumps({**config, "width": 10**9}).encode()},
+        "patches of 2^31": {"config.json": json.dumps({**config, "patch_px": 2**31 - 1}).encode()},
         "a million layers": {
             "config.json": json.dumps({**config, "encoder_layers": "c" * 10**6}).encode()
         },

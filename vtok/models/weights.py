@@ -120,7 +120,10 @@ def load_model(
     try:
         with torch.device("meta"):
             module = make()
-    except (RuntimeError, OverflowError) as error:  # sizes whose product no machine counts
+    except (RuntimeError, OverflowError, TypeError) as error:
+        # Sizes whose product no machine counts: torch says so by any of these.
+        if isinstance(error, TypeError) and "Overflow" not in str(error):
+            raise
         reason = str(error).partition("\n")[0]
         raise WeightsError(f"{folder.path}: its configuration cannot be built: {reason}") from error
     wanted = module.state_dict()
