@@ -98,6 +98,14 @@ def test_help_has_examples_and_explains_every_flag(vtok: Any, name: str) -> None
         assert parameter.help, f"{name}: {parameter.name} is not explained"
 
 
+@pytest.mark.parametrize("words", [("models",), ("models", "convert")])
+def test_examples_of_a_command_of_commands_keep_their_lines(
+    vtok: Any, words: tuple[str, ...]
+) -> None:
+    _, examples = vtok(*words, "--help").stdout.split("\n  Examples:\n")
+    assert examples.startswith(f"    vtok {' '.join(words)}")
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_every_flag_is_a_field_of_a_configuration(name: str) -> None:
     known = {each.name for group in CONFIGS for each in fields(group)}

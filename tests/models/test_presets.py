@@ -1,5 +1,6 @@
 """The table of published tokenizers, and how one is fetched."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from vtok.errors import UnknownNameError, WeightsError
 from vtok.models import fetching
 from vtok.models.building import family_names
 from vtok.models.presets import PRESETS
-from vtok.models.registry import load_tokenizer, model_names
+from vtok.models.registry import load_encoder, load_tokenizer, model_names
 
 
 def test_every_row_is_of_a_family_that_exists() -> None:
@@ -35,6 +36,26 @@ def test_only_the_files_that_are_needed_are_fetched(
     with pytest.raises(WeightsError, match=r"should have 16384 codes at 1/16.*has 512 at 1/16"):
         load_tokenizer("llamagen-vq16")
     assert asked == [("FoundationVision/LlamaGen", "vq_ds16_c2i.pt")]
+
+
+@pytest.mark.parametrize("load", [load_tokenizer, load_encoder])
+@pytest.mark.parametrize(
+    "name",
+    ["ckpt/vqgan.ckpt", "vq_ds16_c2i.pt", "./tokenizer", "tokenizer/", "/nowhere/at/all"],
+)
+def test_a_place_that_is_not_there_is_no_hub_id(
+    name: str, load: Callable[[str], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fetching, "snapshot_download", lambda *_, **__: pytest.fail("asked"))
+    with pytest.raises(WeightsError) as caught:
+        load(name)
+    assert str(caught.value) == f"{name}: no such file or folder"
+
+
+def test_what_must_be_got_by_hand_is_named() -> None:
+    with pytest.raises(WeightsError, match=r"^chameleon: its authors publish vqgan.ckpt"):
+        load_tokenizer("chameleon")
 
 
 def test_near_names_are_offered() -> None:

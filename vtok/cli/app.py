@@ -11,9 +11,8 @@ interrupted (SIGINT, SIGTERM).
 
 import difflib
 import importlib
-import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -25,7 +24,7 @@ import vtok
 from vtok.cli.expand import expand
 from vtok.cli.interrupts import Terminated
 from vtok.cli.streams import drop_standard_output, escape_what_cannot_be_written, is_no_space
-from vtok.cli.wording import in_flags
+from vtok.cli.wording import help_of, in_flags
 from vtok.errors import OutputError, UnknownNameError, VtokError
 
 # Typer has its own copy of click, or click itself in older versions; this is the class in either.
@@ -126,7 +125,7 @@ def load_command(row: CommandRow) -> Any:
     single = typer.Typer(
         add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
     )
-    single.command(row.name, help=_help(function))(expand(function))
+    single.command(row.name, help=help_of(function))(expand(function))
     return typer.main.get_command(single)
 
 
@@ -157,14 +156,6 @@ def _exit(message: str, code: int) -> None:
     line = " ".join(message.split())
     print(f"vtok: {line}", file=sys.stderr)  # noqa: T201
     raise typer.Exit(code)
-
-
-def _help(function: Callable[..., None]) -> str:
-    """Return a function's docstring, its examples marked so that their lines are not joined."""
-    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
-    return "\n\n".join(
-        f"\b\n{each}" if each.startswith("Examples:") else each for each in paragraphs
-    )
 
 
 def _show_version(asked: bool) -> None:
@@ -205,7 +196,7 @@ def vtok_command(
         typer.echo(context.get_help())
 
 
-app.callback(invoke_without_command=True, help=_help(vtok_command))(vtok_command)
+app.callback(invoke_without_command=True, help=help_of(vtok_command))(vtok_command)
 
 
 def main() -> None:

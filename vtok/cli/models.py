@@ -7,6 +7,7 @@ import typer
 
 from vtok.cli import options
 from vtok.cli.talk import print_json
+from vtok.cli.wording import help_of
 
 models = typer.Typer(
     add_completion=False,
@@ -32,11 +33,9 @@ Converted = Annotated[
 ]
 
 
-@models.callback()
 def list_models(context: typer.Context, json: options.Json = False) -> None:
-    r"""List the models that --model knows by name, or convert one.
+    """List the models that --model knows by name, or convert one.
 
-    \b
     Examples:
       vtok models
       vtok models --json
@@ -84,17 +83,15 @@ def list_models(context: typer.Context, json: options.Json = False) -> None:
     typer.echo("tokens: of a 256x256 image; here: whether the weights are on this machine")
 
 
-@models.command("convert")
 def convert(
     source: Source, output: Converted, family: options.Family = None, json: options.Json = False
 ) -> None:
-    r"""Write a tokenizer as one safe folder that says by itself what it is.
+    """Write a tokenizer as one safe folder that says by itself what it is.
 
     OUTPUT gets model.safetensors, averaged weights in place of the last ones, and config.json with
     the family, the authors' configuration and the digest of the source. --model OUTPUT gives the
     same indices, and decode-vq takes it for shards that were made with the source.
 
-    \b
     Examples:
       vtok models convert vq_ds16_c2i.pt llamagen-vq16/
       vtok models convert last.ckpt my-ibq/ --family ibq
@@ -115,3 +112,7 @@ def convert(
     typer.echo(
         f"{output}: {folder.weights_sha256[:12]}, from {folder.source['weights_sha256'][:12]}"
     )
+
+
+models.callback(help=help_of(list_models))(list_models)
+models.command("convert", help=help_of(convert), short_help="write one as a safe folder")(convert)

@@ -1,9 +1,11 @@
-"""The library's words in the command line's: `tile_size_px` is `--tile-size` there.
+"""The library's words in the command line's: `tile_size_px` is `--tile-size`, a docstring is help.
 
 Knows the names of schemes' options, by their form alone.
 """
 
+import inspect
 import re
+from collections.abc import Callable
 
 _OPTION = re.compile(
     r"(?<![\w./])"  # not inside a path or the dotted name of a plan's field
@@ -15,3 +17,11 @@ _OPTION = re.compile(
 def in_flags(message: str) -> str:
     """Return a message with the names of schemes' options as flags."""
     return _OPTION.sub(lambda match: "--" + (match[1] or match[2]).replace("_", "-"), message)
+
+
+def help_of(function: Callable[..., None]) -> str:
+    """Return a function's docstring, its examples marked so that their lines are not joined."""
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+    return "\n\n".join(
+        f"\b\n{each}" if each.startswith("Examples:") else each for each in paragraphs
+    )

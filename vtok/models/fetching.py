@@ -19,7 +19,7 @@ _HUB_PROGRAMS = ("encoder.jit", "decoder.jit")
 _HUB_PICKLES = ("*.ckpt", "*.pt", "*.pth", "*.bin")
 
 
-def fetched_preset(preset: Preset) -> Path:
+def fetched_preset(name: str, preset: Preset) -> Path:
     """Return the local weights file of a published model, or their folder where they are two.
 
     Raises:
@@ -27,11 +27,11 @@ def fetched_preset(preset: Preset) -> Path:
     """
     if not preset.hub_id:
         raise WeightsError(
-            f"its authors publish {' and '.join(preset.files)} at {preset.page}: get them, and "
-            "name their folder"
+            f"{name}: its authors publish {' and '.join(preset.files)} at {preset.page}: get them, "
+            "and name their folder"
         )
     try:
-        paths = [Path(hf_hub_download(preset.hub_id, name)) for name in preset.files]
+        paths = [Path(hf_hub_download(preset.hub_id, file)) for file in preset.files]
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise _unfetched(preset.hub_id, error) from error
     is_pair = preset.files[1:] and preset.files[1].endswith(PROGRAM)

@@ -22,6 +22,7 @@ _PREFERRED = (WEIGHTS_NAME, "diffusion_pytorch_model.safetensors")
 _PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 _YAMLS = (".yaml", ".yml")
 PROGRAM = ".jit"  # TorchScript, of which the tensors are read
+WEIGHTS_SUFFIXES = (SAFETENSORS, *_PICKLES, PROGRAM)
 _PAIR = ("encoder", "decoder")  # DALL-E's two files, Cosmos's two
 _WHOLE = "autoencoder"  # Cosmos's third file, of the same tensors
 _MAX_CONFIG_BYTES = 1 << 20
@@ -85,9 +86,8 @@ def _weights_among(files: list[Path], path: Path) -> tuple[Path, ...]:
 
 def _config_beside(weights: Path) -> Mapping[str, Any]:
     """Return the configuration that belongs to a weights file, by where it lies."""
-    known = (SAFETENSORS, *_PICKLES, PROGRAM)
-    if weights.suffix not in known:
-        raise WeightsError(f"{weights}: not a weights file ({', '.join(known)})")
+    if weights.suffix not in WEIGHTS_SUFFIXES:
+        raise WeightsError(f"{weights}: not a weights file ({', '.join(WEIGHTS_SUFFIXES)})")
     folder = weights.parent
     own = [folder / f"{weights.stem}{suffix}" for suffix in _YAMLS]
     for each in (*own, folder / "config.yaml", folder / "model.yaml"):

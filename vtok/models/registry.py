@@ -19,7 +19,7 @@ from vtok.models.base import Encoder, Output, Tokenizer
 from vtok.models.building import Parts, tokenizer_parts, vtok_base_config
 from vtok.models.converted import write_converted
 from vtok.models.fetching import fetched, fetched_preset
-from vtok.models.modelfiles import CONFIG_NAME
+from vtok.models.modelfiles import CONFIG_NAME, WEIGHTS_SUFFIXES
 from vtok.models.pickles import is_program
 from vtok.models.presets import PRESETS
 from vtok.models.vision.loading import load_vision_encoder
@@ -36,6 +36,7 @@ DEFAULT_MODEL = "vtok-base"
 
 _SHIPPED = Path(__file__).parent / "shipped"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_PATH_STARTS = ("./", "../", "/", "~")  # what no hub id and no preset begins with
 _ENCODER_SKIPS = ("quantizer.", "synthesis.")  # of this package's own model
 
 
@@ -227,7 +228,7 @@ def _vision_source(name: str) -> ModelSource | None:
         return None
     if path.is_dir():
         source = FolderSource(path)
-    elif _HUB_ID.fullmatch(name):
+    elif _HUB_ID.fullmatch(name) and not _is_place(name):
         source = HubSource(name)
     else:
         return None
@@ -238,6 +239,13 @@ def _vision_source(name: str) -> ModelSource | None:
 
 def _is_of_timm(source: ModelSource) -> bool:
     return is_timm(read_json(source, CONFIG_NAME) or {})
+
+
+def _is_place(name: str) -> bool:
+    """Whether a name can only be that of a file or folder, there or not."""
+    return (
+        Path(name).suffix in WEIGHTS_SUFFIXES or name.startswith(_PATH_STARTS) or name[-1:] == "/"
+    )
 
 
 def find_folder(name: str) -> ModelFolder:
@@ -260,11 +268,13 @@ def find_folder(name: str) -> ModelFolder:
     if path.is_dir() or path.is_file():
         return open_folder(path)
     if name in PRESETS:
-        return open_folder(fetched_preset(PRESETS[name]))
+        return open_folder(fetched_preset(name, PRESETS[name]))
+    if _is_place(name):
+        raise WeightsError(f"{name}: no such file or folder")
     if _HUB_ID.fullmatch(name) and not path.exists():
         return open_folder(fetched(name))
     near = difflib.get_close_matches(name, model_names(), n=3, cutoff=0.4)
-    hint = f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(model_names())}"
+    hint = f"did you mean {', '.join(near)}?" if near else "`vtok models` lists those with names"
     raise UnknownNameError(
         f"no model {name!r}: {hint} (or give a model folder, a weights file, or a hub id like "
         "owner/name)"
