@@ -32,6 +32,14 @@ RetryFailed = Annotated[
         help="Make the shards again in which images failed; the inputs must be as they were.",
     ),
 ]
+VerifyDone = Annotated[
+    bool,
+    typer.Option(
+        "--verify",
+        help="Hash the shards that are there from earlier runs before going on; those whose bytes "
+        "have changed are made again. Without it, their lengths are looked at.",
+    ),
+]
 MaxImagePixels = Annotated[
     int,
     typer.Option(

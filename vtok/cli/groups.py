@@ -221,6 +221,7 @@ class RunFlags:
     on_error: options.OnError = options.OnErrorChoice.SKIP
     max_failure_rate: options.MaxFailureRate = None
     retry_failed: care_options.RetryFailed = False
+    verify: care_options.VerifyDone = False
     dedupe: care_options.Dedupe = False
     max_image_pixels: care_options.MaxImagePixels = DEFAULT_LIMITS.max_image_pixels
     max_image_side: care_options.MaxImageSide = DEFAULT_LIMITS.max_image_side
@@ -246,6 +247,7 @@ class RunFlags:
             on_error=self.on_error.value,
             max_failure_rate=self.max_failure_rate,
             retry_failed=self.retry_failed,
+            verify=self.verify,
             dedupe=self.dedupe,
             limits=LimitConfig(
                 max_image_pixels=self.max_image_pixels,

@@ -60,6 +60,7 @@ class RunConfig:
             fewer images fails only if every image did.
         dedupe: Encode identical files once, and keep references of the others.
         retry_failed: Make the shards again in which images failed.
+        verify: Hash the shards of earlier runs, and make those again whose bytes have changed.
         limits: What an image may ask of the machine.
     """
 
@@ -76,6 +77,7 @@ class RunConfig:
     max_failure_rate: float | None = None
     dedupe: bool = False
     retry_failed: bool = False
+    verify: bool = False
     limits: LimitConfig = field(default_factory=LimitConfig)
 
     def __post_init__(self) -> None:
@@ -88,6 +90,8 @@ class RunConfig:
             raise UsageError(f"--max-failure-rate is in [0, 1], not {self.max_failure_rate}")
         if self.retry_failed and self.overwrite:
             raise UsageError("--overwrite makes everything again: leave out --retry-failed")
+        if self.verify and self.overwrite:
+            raise UsageError("--overwrite makes everything again: leave out --verify")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

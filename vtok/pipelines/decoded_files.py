@@ -19,7 +19,7 @@ from vtok.io.files import make_folder, read_json, remove_partials, write_bytes, 
 from vtok.io.sources import SourceItem, open_source
 from vtok.pipelines.decode_samples import decode_samples
 from vtok.pipelines.decode_work import DecodeWork
-from vtok.pipelines.outputs import output_folder
+from vtok.pipelines.outputs import Trust, output_folder
 from vtok.pipelines.pictures import ImageCodec
 from vtok.pipelines.progress import Progress
 from vtok.pipelines.restore import Pixels
@@ -58,7 +58,7 @@ class FilesOutput:
         overwrite, begun = self.work.config.overwrite, (self.folder / PLAN_NAME).exists()
         if not begun or overwrite:
             self._clear(may_remove=overwrite and begun)
-        with output_folder(self.folder, self.plan(), overwrite=overwrite):
+        with output_folder(self.folder, self.plan(), Trust(overwrite=overwrite)):
             return self._write_missing()
 
     def items(self) -> Iterator[tuple[Picture, SourceItem]]:

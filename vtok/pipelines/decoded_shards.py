@@ -22,7 +22,7 @@ from vtok.io.tar import iter_members
 from vtok.pipelines.decode_samples import Shown, decode_samples
 from vtok.pipelines.decode_work import DecodeWork
 from vtok.pipelines.failure_list import listing_failures
-from vtok.pipelines.outputs import output_folder
+from vtok.pipelines.outputs import Trust, output_folder
 from vtok.pipelines.pictures import ImageCodec
 from vtok.pipelines.progress import Progress
 from vtok.pipelines.restore import plan_of
@@ -67,7 +67,7 @@ class ShardsOutput:
             VtokError: as `vtok.pipelines.decode_vq.decode_vq` says.
         """
         plan = self.plan()
-        with output_folder(self.folder, plan, overwrite=self.work.config.overwrite) as state:
+        with output_folder(self.folder, plan, Trust(overwrite=self.work.config.overwrite)) as state:
             commits = list(state.committed.values())
             missing = [shard for shard in range(plan.num_shards) if shard not in state.committed]
             num_samples = sum(len(plan.shard_range(shard)) for shard in missing)

@@ -44,12 +44,34 @@ class Held:
     share: Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """What of an earlier run is kept.
+
+    Attributes:
+        overwrite: Nothing: remove another run's files, or this one's, and start over.
+        retry_failed: Not the shards in which samples failed, which are made again.
+        verify: Only shards whose bytes have their digest; their length alone is looked at if not.
+    """
+
+    overwrite: bool = False
+    retry_failed: bool = False
+    verify: bool = False
+
+    def state(self, folder: Place, plan: RunPlan) -> RunState:
+        """Return what of the plan is done in a folder.
+
+        Raises:
+            OSError: a remote place cannot be read.
+        """
+        state = committed_shards(folder, plan, verify=self.verify)
+        return without_failures(state) if self.retry_failed else state
+
+
 @contextmanager
-def local_output(
-    folder: Path, plan: RunPlan, *, overwrite: bool, retry_failed: bool
-) -> Iterator[Held]:
+def local_output(folder: Path, plan: RunPlan, trust: Trust) -> Iterator[Held]:
     """Hold a local folder, as `output_folder` does."""
-    with output_folder(folder, plan, overwrite=overwrite, retry_failed=retry_failed) as state:
+    with output_folder(folder, plan, trust) as state:
         yield Held(
             folder=folder,
             state=state,
@@ -82,16 +104,13 @@ def check_output(folder: Place, text: str, *, may_be_remote: bool = False) -> No
 
 
 @contextmanager
-def output_folder(
-    folder: Path, plan: RunPlan, *, overwrite: bool, retry_failed: bool = False
-) -> Iterator[RunState]:
+def output_folder(folder: Path, plan: RunPlan, trust: Trust) -> Iterator[RunState]:
     """Hold an output folder for this plan; give what of it is done, all else removed.
 
     Args:
         folder: Made if it is not there.
         plan: What is to be done.
-        overwrite: Remove another run's files, or this one's, and start over.
-        retry_failed: Remove the shards in which samples failed, to be made again.
+        trust: What is kept of an earlier run.
 
     Raises:
         PlanMismatchError: the folder was begun with another plan.
@@ -102,12 +121,10 @@ def output_folder(
         begun = (folder / PLAN_NAME).exists()
         if not begun:
             _refuse_strangers(folder)
-        elif overwrite:
+        elif trust.overwrite:
             _remove_run(folder)
         begin_run(folder, plan)
-        state = committed_shards(folder, plan)
-        if retry_failed:
-            state = without_failures(state)
+        state = trust.state(folder, plan)
         remove_leftovers(folder, state)
         yield state
 

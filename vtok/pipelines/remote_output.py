@@ -18,7 +18,7 @@ from vtok.errors import OutputError, PlanMismatchError
 from vtok.io.files import canonical_json, folder_lock, make_folder
 from vtok.io.places import RemotePath, names_in, open_place
 from vtok.io.publishing import put_bytes, put_file, put_new, remove_object
-from vtok.pipelines.outputs import OURS, Held
+from vtok.pipelines.outputs import OURS, Held, Trust
 from vtok.pipelines.roll_ups import FAILURES_NAME, IDENTICAL_NAME, ROLL_UPS
 from vtok.shards.commit import CommitRecord, read_commit
 from vtok.shards.fields import encode_json
@@ -31,13 +31,11 @@ from vtok.shards.plan import (
     read_plan,
     shard_name,
 )
-from vtok.shards.resume import RunState, committed_shards, without_failures
+from vtok.shards.resume import RunState
 
 
 @contextmanager
-def remote_output(
-    url: RemotePath, plan: RunPlan, *, overwrite: bool, retry_failed: bool
-) -> Iterator[Held]:
+def remote_output(url: RemotePath, plan: RunPlan, trust: Trust) -> Iterator[Held]:
     """Hold a URL for this plan; give what of it is published, and a local folder for the rest.
 
     Raises:
@@ -50,7 +48,7 @@ def remote_output(
     if begun is None and any(OURS.fullmatch(name) for name in names):
         raise OutputError(f"{url} holds shards, but no {PLAN_NAME}: name another place")
     with _staging(url) as folder:
-        if begun is not None and overwrite:
+        if begun is not None and trust.overwrite:
             for name in _in_order_of_removal(names):
                 remove_object(url / name)
             begun, names = None, set()
@@ -59,9 +57,7 @@ def remote_output(
         else:
             put_new(url / PLAN_NAME, canonical_json(plan.to_json()))
         with _errors(url):
-            state = committed_shards(url, plan)
-        if retry_failed:
-            state = without_failures(state)
+            state = trust.state(url, plan)
         published = _Published(url, folder)
         for shard in range(plan.num_shards):
             if shard not in state.committed and commit_name(shard) in names:

@@ -27,7 +27,7 @@ from vtok.pipelines.failures import FailureBudget
 from vtok.pipelines.input_record import record_inputs, recorded_digest
 from vtok.pipelines.inputs import list_inputs
 from vtok.pipelines.outcome import RunReport
-from vtok.pipelines.outputs import Held, check_output, local_output
+from vtok.pipelines.outputs import Held, Trust, check_output, local_output
 from vtok.pipelines.progress import Progress, Silence
 from vtok.pipelines.recipe import Recipe
 from vtok.pipelines.reference_list import write_references
@@ -192,12 +192,14 @@ def _results(
 
 def _hold(config: RunConfig, plan: RunPlan) -> AbstractContextManager[Held]:
     """Hold the output, local or not."""
-    output, overwrite, retry = config.output, config.overwrite, config.retry_failed
-    if isinstance(output, Path):
-        return local_output(output, plan, overwrite=overwrite, retry_failed=retry)
+    trust = Trust(
+        overwrite=config.overwrite, retry_failed=config.retry_failed, verify=config.verify
+    )
+    if isinstance(config.output, Path):
+        return local_output(config.output, plan, trust)
     from vtok.pipelines.remote_output import remote_output
 
-    return remote_output(output, plan, overwrite=overwrite, retry_failed=retry)
+    return remote_output(config.output, plan, trust)
 
 
 def _next_round(
