@@ -7,6 +7,7 @@ import struct
 import time
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from vtok.errors import (
     CorruptImageError,
@@ -383,6 +384,27 @@ def test_exif_in_thousands_of_pieces_is_not_gathered() -> None:
 
 
 FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"]
+
+
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "GIF", "TIFF", "BMP"])
+def test_pillow_is_held_to_whole_images(fmt: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a caller's own code has asked Pillow for what is left of truncated images."""
+    noise = Image.frombytes("RGB", (32, 32), random.Random(0).randbytes(3072))
+    cut = encoded(noise, fmt)[:-300]
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    try:
+        with Image.open(io.BytesIO(cut)) as image:
+            image.load()  # what the setting does
+    except OSError:
+        assert fmt == "TIFF"  # whose directory is at the end
+    with ThreadPoolExecutor(4) as pool:
+        for each in [pool.submit(decode, cut) for _ in range(8)]:
+            with pytest.raises(SampleError):
+                each.result()
+    assert ImageFile.LOAD_TRUNCATED_IMAGES, "it is the caller's again"
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
+    decode(encoded(noise, fmt))
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 @pytest.mark.parametrize("fmt", FORMATS)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import BinaryIO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from vtok.errors import CorruptImageError, ImageTooLargeError, SampleError, UnknownFormatError
 
@@ -24,6 +24,34 @@ _PLUGINS = {
 
 
 _PIXEL_LIMIT_LOCK = threading.Lock()
+
+
+class _Strictness:
+    """Holds Pillow to whole images while any thread decodes, whatever the caller has set it to.
+
+    `LOAD_TRUNCATED_IMAGES` is global: under it a damaged file would decode to grey, as if whole.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._num_inside = 0
+        self._before = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._num_inside == 0:
+                self._before = ImageFile.LOAD_TRUNCATED_IMAGES
+                ImageFile.LOAD_TRUNCATED_IMAGES = False
+            self._num_inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._num_inside -= 1
+            if self._num_inside == 0:
+                ImageFile.LOAD_TRUNCATED_IMAGES = self._before
+
+
+_STRICTNESS = _Strictness()
 
 
 @contextmanager
@@ -57,7 +85,7 @@ def decoder_errors(name: str) -> Iterator[None]:
 def open_image(
     file: BinaryIO, formats: tuple[str, ...], *, max_pixels: int | None = None
 ) -> Iterator[Image.Image]:
-    """Open an image as one of the named formats, for the length of the block.
+    """Open an image as one of the named formats, for the length of the block; no truncated one.
 
     Args:
         file: The encoded image.
@@ -73,6 +101,7 @@ def open_image(
     _register(formats)
     lifted = max_pixels is None or max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels)
     with (
+        _STRICTNESS,
         _without_pixel_limit() if lifted else nullcontext(),
         decoder_errors("/".join(formats)),
         Image.open(file, formats=formats) as image,
