@@ -53,6 +53,38 @@ def test_it_says_what_it_is_and_decodes_for_its_source(tmp_path: Path) -> None:
         convert_tokenizer(str(source), tmp_path / "once")
 
 
+def written(folder: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in folder.iterdir()}
+
+
+@pytest.mark.parametrize("kept", [[], ["model.safetensors"], ["model.safetensors", "config.json"]])
+def test_it_goes_on_where_it_was_killed(kept: list[str], tmp_path: Path) -> None:
+    source, output = tmp_path / "source", tmp_path / "converted"
+    source.mkdir()
+    chameleon(source)
+    convert_tokenizer(str(source), output)
+    whole = written(output)
+    for name in whole.keys() - set(kept):
+        (output / name).unlink()
+    (output / ".vtok.lock").write_bytes(b"1\n")
+    (output / ".model.safetensors.0123456789abcdef.partial").write_bytes(b"half")
+    convert_tokenizer(str(source), output)
+    assert written(output) == whole
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "notes.txt"])
+def test_it_writes_over_nothing_that_is_not_its_own(name: str, tmp_path: Path) -> None:
+    source, output = tmp_path / "source", tmp_path / "mine"
+    source.mkdir()
+    chameleon(source)
+    output.mkdir()
+    (output / name).write_bytes(b"mine")
+    with pytest.raises(OutputError, match="is there already"):
+        convert_tokenizer(str(source), output)
+    assert (output / name).read_bytes() == b"mine"
+    assert not {"model.safetensors", "config.json"} & (written(output).keys() - {name})
+
+
 def test_the_catalogue_has_every_name() -> None:
     rows = {row.name: row for row in catalogue()}
     assert rows.keys() == {"vtok-base", *PRESETS}

@@ -132,6 +132,18 @@ def scenarios(work: Path, photos: Path, model: Path, program: Program) -> dict[s
                 ],
             ),
             Scenario(
+                name="decode-vq to webdataset",
+                arguments=lambda out: [
+                    *["decode-vq", str(indices), str(out), "--model", str(model)],
+                    *["--format", "png", "--output-format", "webdataset"],
+                    *["--shard-size", "3", "--workers", "1", "--quiet"],
+                ],
+            ),
+            Scenario(
+                name="models convert",
+                arguments=lambda out: ["models", "convert", str(model), str(out)],
+            ),
+            Scenario(
                 name="train-vq",
                 arguments=lambda out: [
                     *["train-vq", str(photos), str(out), "--from", str(model), "--steps", "2"],

@@ -35,7 +35,8 @@ HEADER = ("command and fault", "tried", "survived")
 
 NAMES = (
     "tile", "tile --overwrite", "tile --retry-failed", "tile --dedupe", "encode-continuous",
-    "encode-vq", "decode-vq", "train-vq", "verify --repair",
+    "encode-vq", "decode-vq", "decode-vq to webdataset", "train-vq", "verify --repair",
+    "models convert",
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vtok.cli import options
+from vtok.cli.interrupts import orderly_interrupts
 from vtok.cli.talk import print_json
 from vtok.cli.wording import help_of
 
@@ -90,7 +91,8 @@ def convert(
 
     OUTPUT gets model.safetensors, averaged weights in place of the last ones, and config.json with
     the family, the authors' configuration and the digest of the source. --model OUTPUT gives the
-    same indices, and decode-vq takes it for shards that were made with the source.
+    same indices, and decode-vq takes it for shards that were made with the source. The same command
+    run again finishes what was cut short.
 
     Examples:
       vtok models convert vq_ds16_c2i.pt llamagen-vq16/
@@ -99,7 +101,8 @@ def convert(
     """
     from vtok.models.registry import convert_tokenizer  # brings torch
 
-    folder = convert_tokenizer(source, output, family)
+    with orderly_interrupts():
+        folder = convert_tokenizer(source, output, family)
     if json:
         print_json(
             {

@@ -17,7 +17,7 @@ from vtok.errors import UnknownNameError, UsageError, WeightsError
 from vtok.models import torchscript
 from vtok.models.base import Encoder, Output, Tokenizer
 from vtok.models.building import Parts, tokenizer_parts, vtok_base_config
-from vtok.models.converted import write_converted
+from vtok.models.converted import check_converted_output, write_converted
 from vtok.models.fetching import fetched, fetched_preset
 from vtok.models.modelfiles import CONFIG_NAME, WEIGHTS_SUFFIXES
 from vtok.models.pickles import is_program
@@ -107,13 +107,15 @@ def convert_tokenizer(name: str, output: Path, family: str | None = None) -> Mod
 
     Args:
         name: As for `load_tokenizer`.
-        output: A folder that is empty or not there; `load_tokenizer` takes it.
+        output: A folder that is empty, not there, or as the same conversion left it, whole or cut
+            short; `load_tokenizer` takes it.
         family: As for `load_tokenizer`.
 
     Raises:
-        OutputError: the folder holds something, or cannot be written.
+        OutputError: the folder holds something else, or cannot be written.
         VtokError: as for `load_tokenizer`; nothing is written then.
     """
+    check_converted_output(output)  # before weights of gigabytes are read
     folder = find_folder(name)
     try:
         folder, state = read_model(folder)
