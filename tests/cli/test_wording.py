@@ -20,3 +20,8 @@ def test_options_become_flags(name: str) -> None:
 def test_other_words_stay() -> None:
     text = "/data/tile_size_px: 3 max_files, configuration.scheme.options.max_tiles: 6 → 4"
     assert in_flags(text) == text
+
+
+def test_an_ordinary_word_is_a_flag_where_its_value_is_refused() -> None:
+    assert in_flags("crops must be a whole number >= 1, not 0").startswith("--crops must be")
+    assert in_flags("ten crops, and crops of one size") == "ten crops, and crops of one size"

@@ -27,7 +27,7 @@ def test_missing_extra_and_misshapen_tensors_are_named(tmp_path: Path) -> None:
     message = str(caught.value)
     assert "missing: encoder.down.1.block.0.conv1.weight" in message
     assert "not of this architecture: encoder.another.weight" in message
-    assert "of another shape: quant_conv.bias" in message
+    assert "of another shape: quant_conv.bias (5, not 32)" in message
     assert "not finite: encoder.norm_out.bias" in message
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 _OPTION = re.compile(
     r"(?<![\w./])"  # not inside a path or the dotted name of a plan's field
     r"(?:(tile_size|patch|long_side|short_side|overlap|alignment|size)_px|"
-    r"((?:min|max)_(?:tiles|tokens|patches|pixels)|crop_range|min_crop_scale))\b"
+    r"((?:min|max)_(?:tiles|tokens|patches|pixels)|crop_range|min_crop_scale|crops(?= must be)))\b"
 )
 
 

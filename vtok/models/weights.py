@@ -184,7 +184,15 @@ def _where(folder: ModelFolder) -> str:
 
 def _misshapen(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> set[str]:
     common = wanted.keys() & found.keys()
-    return {name for name in common if wanted[name].shape != found[name].shape}
+    return {
+        f"{name} ({_shape(found[name])}, not {_shape(wanted[name])})"
+        for name in common
+        if wanted[name].shape != found[name].shape
+    }
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "one number"
 
 
 def _named(what: str, names: set[str]) -> list[str]:
