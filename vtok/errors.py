@@ -52,6 +52,10 @@ class PlanMismatchError(ManifestError):
     """The output folder was begun with another plan; the message lists the differences."""
 
 
+class UnreachableError(ManifestError):
+    """A record or shard cannot be read just now, which says nothing about what it holds."""
+
+
 class WeightsError(VtokError):
     """Weights are missing, damaged, unsafe, or of another architecture."""
 

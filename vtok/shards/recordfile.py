@@ -3,14 +3,20 @@
 Knows nothing of what the records say.
 """
 
+import errno
 from pathlib import Path
 from typing import Any
 
-from vtok.errors import ManifestError, ShardError
+from vtok.errors import ManifestError, ShardError, UnreachableError
 from vtok.io.files import write_bytes
 from vtok.io.places import Place, open_place
 from vtok.shards.fields import MAX_JSON_BYTES, decode_json, encode_json
 from vtok.shards.strict import StrictObject
+
+_OF_THE_MOMENT = (
+    *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    *(errno.ESTALE, errno.ETIMEDOUT),
+)
 
 
 def write_record(path: Path, value: dict[str, Any]) -> None:
@@ -23,11 +29,23 @@ def write_record(path: Path, value: dict[str, Any]) -> None:
     write_bytes(path, encode_json(value) + b"\n")
 
 
+def says_nothing(path: Place, error: OSError) -> bool:
+    """Return whether a file that could not be read may be whole all the same.
+
+    A store may be away, a file forbidden, descriptors used up; what is missing, or on a part of a
+    disk that fails, is lost.
+    """
+    if isinstance(error, FileNotFoundError):
+        return False
+    return not isinstance(path, Path) or error.errno in _OF_THE_MOMENT
+
+
 def read_record(path: Place) -> StrictObject | None:
     """Return a file's JSON object, to be read strictly; None if there is no such file.
 
     Raises:
         ManifestError: the file cannot be read, or is not one JSON object.
+        UnreachableError: it cannot be read just now.
     """
     try:
         with open_place(path) as file:
@@ -35,7 +53,8 @@ def read_record(path: Place) -> StrictObject | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ManifestError(f"{path}: cannot be read: {error.strerror}") from error
+        found = UnreachableError if says_nothing(path, error) else ManifestError
+        raise found(f"{path}: cannot be read: {error.strerror}") from error
     try:
         return StrictObject(decode_json(data, where=str(path)), str(path))
     except ShardError as error:

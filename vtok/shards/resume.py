@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vtok.errors import ManifestError, OutputError
+from vtok.errors import ManifestError, OutputError, UnreachableError
 from vtok.io.files import remove_partials
 from vtok.io.places import Place, num_bytes_of, sha256_of
 from vtok.shards.commit import CommitRecord, read_commit
 from vtok.shards.plan import MANIFEST_NAME, RunPlan, commit_name, shard_name
+from vtok.shards.recordfile import says_nothing
 
 _SHARD_FILE = re.compile(r"shard-([0-9]{6})\.(tar|json)")
 
@@ -36,6 +37,9 @@ def committed_shards(folder: Place, plan: RunPlan, *, verify: bool = False) -> R
 
     A commit is trusted if it parses, names this plan and the tar beside it has the length that it
     says; with `verify` the tar is hashed too.
+
+    Raises:
+        UnreachableError: one cannot be looked at just now.
     """
     committed: dict[int, CommitRecord] = {}
     distrusted: dict[int, str] = {}
@@ -46,6 +50,8 @@ def committed_shards(folder: Place, plan: RunPlan, *, verify: bool = False) -> R
                 continue
             commit.check_plan(plan)
             check_tar(folder, commit, verify=verify)
+        except UnreachableError:
+            raise  # a shard that may be whole is not made again, nor removed
         except ManifestError as error:
             distrusted[shard] = str(error)
         else:
@@ -64,6 +70,7 @@ def check_tar(folder: Place, commit: CommitRecord, *, verify: bool) -> None:
 
     Raises:
         ManifestError: it is not; the message says what to do.
+        UnreachableError: it cannot be looked at just now.
     """
     path = folder / shard_name(commit.shard)
     try:
@@ -74,6 +81,8 @@ def check_tar(folder: Place, commit: CommitRecord, *, verify: bool) -> None:
             return
         digest = sha256_of(path)
     except OSError as error:
+        if says_nothing(path, error):
+            raise UnreachableError(f"{path}: cannot be read: {error.strerror}") from error
         raise ManifestError(f"{path}: {error.strerror}, though its commit is there") from error
     if digest != commit.sha256:
         raise ManifestError(f"{path}: its bytes have changed since it was written (sha256 differs)")
