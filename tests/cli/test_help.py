@@ -106,6 +106,11 @@ def test_examples_of_a_command_of_commands_keep_their_lines(
     assert examples.startswith(f"    vtok {' '.join(words)}")
 
 
+def test_help_does_not_promise_encode_vq_a_resize_that_it_refuses(vtok: Any) -> None:
+    said = " ".join(vtok("encode-vq", "--help").stdout.split())
+    assert "for a model of one size encode-continuous squash, and encode-vq asks for --size" in said
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_every_flag_is_a_field_of_a_configuration(name: str) -> None:
     known = {each.name for group in CONFIGS for each in fields(group)}

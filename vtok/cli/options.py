@@ -141,7 +141,8 @@ Scheme = Annotated[
         metavar="NAME",
         help="How images are cut: closest, squash, navit, native, or a published model's "
         "(llava-next, internvl, qwen2.5-vl, ...). [default: tile closest; the encoders native, "
-        "or squash for a model of one size]",
+        "but for a model of one size encode-continuous squash, and encode-vq asks for --size or "
+        "this]",
     ),
 ]
 TileSize = Annotated[
