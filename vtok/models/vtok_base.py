@@ -45,6 +45,7 @@ class VtokBaseConfig:
     Attributes:
         patch_px: Side of a patch (P): pixels per latent cell along one side.
         width: Channels of both networks (C).
+        hidden: Channels between the two convolutions of a layer.
         encoder_layers: One letter a layer: `c` convolutions, `a` attention.
         decoder_layers: Likewise.
         num_heads: Of the attention layers; width / num_heads is a multiple of 4.
@@ -55,6 +56,7 @@ class VtokBaseConfig:
 
     patch_px: int = 8
     width: int = 256
+    hidden: int = 252
     encoder_layers: str = "cc"
     decoder_layers: str = "cccccc"
     num_heads: int = 4
@@ -79,12 +81,13 @@ class ConvLayer(nn.Module):
 
     Args:
         width: Channels (C).
+        hidden: Channels between the convolutions.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
-        self.conv2 = _zeroed(nn.Conv2d(width, width, 3, padding=1))
+        self.conv1 = nn.Conv2d(width, hidden, 3, padding=1)
+        self.conv2 = _zeroed(nn.Conv2d(hidden, width, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, C, h, w) of x (B, C, h, w)."""
@@ -291,7 +294,7 @@ def _layers(config: VtokBaseConfig, letters: str) -> nn.Sequential:
     num_attention = 0
     for letter in letters:
         if _LETTERS[letter] == "conv":
-            layers.append(ConvLayer(config.width))
+            layers.append(ConvLayer(config.width, config.hidden))
             continue
         shift = (num_attention % 2) * (config.window // 2)
         layers.append(AttentionLayer(config.width, config.num_heads, config.window, shift))

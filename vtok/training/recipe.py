@@ -76,12 +76,14 @@ PRESETS: dict[str, tuple[VtokBaseConfig, TrainingRecipe]] = {
     "vtok-base-native": (
         VtokBaseConfig(),
         TrainingRecipe(
-            num_steps=1800,
+            num_steps=5400,
             batch_size=5,
             crop_px=192,
-            learning_rate=3e-4,
+            learning_rate=4e-4,
             warmup_steps=30,
             decay_share=1.0,
+            codebook_decay=0.998,
+            revive_after=1000,
             min_scale=1.0,
         ),
     ),
