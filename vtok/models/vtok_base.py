@@ -143,6 +143,17 @@ class Analysis(nn.Module):
         self.stem = nn.Conv2d(patch_dim, config.width, 1)
         self.layers = _layers(config, config.encoder_layers)
         self.head = _zeroed(nn.Conv2d(config.width, config.code_dim, 1))
+        self.whitening = _identity(config.width).requires_grad_(False)
+
+    def whitened(self, pixels: Tensor) -> Tensor:
+        """Return the last features of pixels (B, 3, H, W) in other coordinates: (B, C, h, w).
+
+        There, what views of one image differ in is small and alike in all directions
+        (`vtok.training.whitening`), so that distances mean something. Nothing is lost: the map is
+        linear and has an inverse.
+        """
+        whitened: Tensor = self.whitening(self.features(pixels))
+        return whitened
 
     def features(self, pixels: Tensor, *, num_layers: int | None = None) -> Tensor:
         """Return the features (B, C, h, w) of pixels (B, 3, H, W), after the last layer or n."""
@@ -248,8 +259,8 @@ class VtokBaseEncoder(Encoder):
     Args:
         config: The shape of the model.
         name: The name it was asked for by.
-        layers: The features to give, one after the other: those before layer 0, 1, ..., or counted
-            from -1 after the last; empty for the last.
+        layers: The states to give as they are, one after the other: that before layer 0, 1, ...,
+            or counted from -1 after the last; empty for the last one whitened.
 
     Raises:
         UsageError: there is no such layer.
@@ -267,12 +278,12 @@ class VtokBaseEncoder(Encoder):
                     f"the first, -1 after the last), not {layer}"
                 )
         self.config = config
-        self.depths = [layer % (depth + 1) for layer in layers] or [depth]
+        self.depths = [layer % (depth + 1) for layer in layers]
         self.spec = EncoderSpec(
             name=name,
             family=FAMILY,
             patch_px=config.patch_px,
-            dim=config.width * len(self.depths),
+            dim=config.width * max(1, len(self.depths)),
             layers=layers,
             pixels=PixelRange(),
             alignment_px=config.patch_px,
@@ -284,8 +295,12 @@ class VtokBaseEncoder(Encoder):
 
         C is the width times the number of layers that were asked for.
         """
-        states = [self.analysis.features(pixels, num_layers=depth) for depth in self.depths]
-        return torch.cat(states, 1).flatten(2).transpose(1, 2)  # (B, hw, C)
+        if self.depths:
+            states = [self.analysis.features(pixels, num_layers=depth) for depth in self.depths]
+            chosen = torch.cat(states, 1)
+        else:
+            chosen = self.analysis.whitened(pixels)
+        return chosen.flatten(2).transpose(1, 2)  # (B, hw, C)
 
 
 def _layers(config: VtokBaseConfig, letters: str) -> nn.Sequential:
@@ -300,6 +315,15 @@ def _layers(config: VtokBaseConfig, letters: str) -> nn.Sequential:
         layers.append(AttentionLayer(config.width, config.num_heads, config.window, shift))
         num_attention += 1
     return nn.Sequential(*layers)
+
+
+def _identity(width: int) -> nn.Conv2d:
+    """Return a map of each vector by itself, which changes nothing yet."""
+    layer = nn.Conv2d(width, width, 1)
+    nn.init.dirac_(layer.weight)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def _full_precision(like: Tensor) -> torch.autocast:

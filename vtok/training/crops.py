@@ -51,19 +51,19 @@ class RandomCrops:
         if draw.random() < 0.5:
             crop = crop[:, ::-1]
         if recipe.colour_jitter:
-            crop = _recoloured(crop, draw, recipe.colour_jitter)
+            crop = recoloured(crop, draw, recipe.colour_jitter)
         return crop
 
 
-def _recoloured(pixels: Pixels, draw: np.random.Generator, strength: float) -> Pixels:
+def recoloured(pixels: Pixels, draw: np.random.Generator, strength: float) -> Pixels:
     """Return pixels with saturation, contrast and brightness changed by up to the strength."""
     saturation, contrast, brightness = draw.uniform(1 - strength, 1 + strength, 3)
     values = pixels.astype(np.float64)
     grey = (values @ _GREY)[:, :, None]
     values = grey + saturation * (values - grey)
     values = brightness * (grey.mean() + contrast * (values - grey.mean()))
-    recoloured: Pixels = np.rint(values.clip(0, 255)).astype(np.uint8)
-    return recoloured
+    changed: Pixels = np.rint(values.clip(0, 255)).astype(np.uint8)
+    return changed
 
 
 def _scaled(pixels: Pixels, scale: float, *, least_px: int) -> Pixels:

@@ -29,6 +29,7 @@ from vtok.training.processes import Processes
 from vtok.training.recipe import TrainingRecipe
 from vtok.training.trainer import StepReport, Trainer
 from vtok.training.validation import Validation, reconstruct, validate
+from vtok.training.whitening import fit_whitening
 
 CHECKPOINT_NAME = "checkpoint.pt"
 LOG_NAME = "log.jsonl"
@@ -119,7 +120,7 @@ def train(
                 _help(trainer)
                 return None
             remove_partials(folder)
-            scribe = _Scribe(folder, trainer, images[1], options)
+            scribe = _Scribe(folder, trainer, images, options)
             options.progress.begun(trainer.step, recipe.num_steps)
             while trainer.step < recipe.num_steps:
                 scribe.take(trainer.train_step())
@@ -138,11 +139,15 @@ class _Scribe:
     """Writes what a run leaves: log, checkpoints, samples, and the model at the end."""
 
     def __init__(
-        self, folder: Path, trainer: Trainer, held_out: Photographs, options: RunOptions
+        self,
+        folder: Path,
+        trainer: Trainer,
+        images: tuple[Photographs, Photographs],
+        options: RunOptions,
     ) -> None:
         self._folder = folder
         self._trainer = trainer
-        self._held_out = held_out
+        self._learnt, self._held_out = images
         self._options = options
         self._log = _Log(folder / LOG_NAME, trainer.step)
         self._saved_at = time.monotonic()
@@ -168,12 +173,15 @@ class _Scribe:
         """Write the model and its figures, measured with the weights as they are stored."""
         self._save()
         trainer, folder = self._trainer, self._folder
-        model = trainer.averaged()
+        device = self._options.device
+        model = trainer.averaged().to(device)
+        fit_whitening(model, self._learnt, device=device, seed=trainer.recipe.seed)
+        model.cpu()
         for tensor in model.state_dict().values():
             tensor.copy_(tensor.half().float())
         saved = save_folder(folder, model, trainer.config.to_json())
-        model.to(self._options.device)
-        figures = validate(model, self._held_out, device=self._options.device)
+        model.to(device)
+        figures = validate(model, self._held_out, device=device)
         self._options.progress.validated(trainer.step, figures)
         self._write_samples(model)
         facts = {
