@@ -4,13 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from training_fixtures import TINY, write_pictures
 
 from vtok.io.sources import open_source
 from vtok.models.vtok_base import VtokBaseEncoder, VtokBaseTokenizer
 from vtok.training.photographs import Photographs
 from vtok.training.whitening import fit_whitening
-
-from training_fixtures import TINY, write_pictures
 
 CPU = torch.device("cpu")
 

@@ -122,6 +122,8 @@ def train(
             remove_partials(folder)
             scribe = _Scribe(folder, trainer, images, options)
             options.progress.begun(trainer.step, recipe.num_steps)
+            if start is not None and trainer.step == 0:
+                scribe.judge()  # what the fine-tuning starts from
             while trainer.step < recipe.num_steps:
                 scribe.take(trainer.train_step())
             return scribe.finish()
@@ -159,15 +161,19 @@ class _Scribe:
         self._log.step(report)
         is_last = report.step == self._trainer.recipe.num_steps
         if report.step % options.validate_every == 0 and not is_last:
-            model = self._trainer.averaged().to(options.device)
-            quick = self._held_out[: options.quick_images]
-            figures = validate(model, quick, device=options.device)
-            options.progress.validated(report.step, figures)
-            self._log.validation(report.step, figures)
-            self._write_samples(model)
+            self.judge()
         if time.monotonic() - self._saved_at > options.save_every_s:
             self._save()
             self._saved_at = time.monotonic()
+
+    def judge(self) -> None:
+        """Compare the model with some of the images held out, and write samples to look at."""
+        options, step = self._options, self._trainer.step
+        model = self._trainer.averaged().to(options.device)
+        figures = validate(model, self._held_out[: options.quick_images], device=options.device)
+        options.progress.validated(step, figures)
+        self._log.validation(step, figures)
+        self._write_samples(model)
 
     def finish(self) -> tuple[ModelFolder, Validation]:
         """Write the model and its figures, measured with the weights as they are stored."""
