@@ -11,9 +11,11 @@ from vtok.cli.app import app
 from vtok.errors import InputError, WeightsError
 from vtok.io.sources import open_source
 from vtok.models.registry import load_encoder, load_tokenizer
+from vtok.models.vtok_base import VtokBaseTokenizer
 from vtok.training.photographs import split_photographs
 from vtok.training.run import Progress, RunOptions, train
 from vtok.training.trainer import StepReport
+from vtok.training.validation import validate
 
 
 class Stop(Exception):  # noqa: N818 (an interruption, not an error)
@@ -72,6 +74,17 @@ def test_an_interrupted_run_ends_as_the_quiet_one(tmp_path: Path, photographs: P
     run_into(tmp_path / "cut", photographs)
     for name in ("model.safetensors", "log.jsonl", "training.json"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "quiet" / name).read_bytes()
+
+
+def test_fine_tuning_says_what_it_starts_from(tmp_path: Path, photographs: Path) -> None:
+    run_into(tmp_path / "first", photographs)
+    start = load_tokenizer(str(tmp_path / "first"))
+    assert isinstance(start, VtokBaseTokenizer)
+    images = split_photographs(open_source(str(photographs)), holdout=3)
+    train(tmp_path / "second", TINY, SHORT, images, start=start)
+    first_line = (tmp_path / "second" / "log.jsonl").read_text().splitlines()[0]
+    expected = validate(start, images[1], device=torch.device("cpu"))
+    assert json.loads(first_line) == {"step": 0, "validation": expected._asdict()}
 
 
 def test_images_held_out_are_the_last_by_name_and_a_broken_one_is_passed_over(
