@@ -3,7 +3,7 @@
 In: nothing. Out: frozen records that go into the checkpoint and the model card. Knows no torch.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from vtok.errors import UnknownNameError, UsageError
@@ -70,21 +70,27 @@ class TrainingRecipe:
                 raise UsageError(f"--{name} must be in [0, 1], not {share}")
 
 
+_NATIVE = TrainingRecipe(
+    num_steps=5400,
+    batch_size=5,
+    crop_px=192,
+    learning_rate=4e-4,
+    warmup_steps=30,
+    decay_share=1.0,
+    codebook_decay=0.998,
+    revive_after=1000,
+    min_scale=1.0,
+)
+
 PRESETS: dict[str, tuple[VtokBaseConfig, TrainingRecipe]] = {
     "vtok-base": (VtokBaseConfig(), TrainingRecipe()),
-    # The second stage of the shipped weights: crops as large and as sharp as what it is used on.
-    "vtok-base-native": (
+    # The second stage of the shipped weights: crops as sharp as what it is used on.
+    "vtok-base-native": (VtokBaseConfig(), _NATIVE),
+    # The last one: almost whole photographs, weighed as the mean of their PSNR weighs them.
+    "vtok-base-whole": (
         VtokBaseConfig(),
-        TrainingRecipe(
-            num_steps=5400,
-            batch_size=5,
-            crop_px=192,
-            learning_rate=4e-4,
-            warmup_steps=30,
-            decay_share=1.0,
-            codebook_decay=0.998,
-            revive_after=1000,
-            min_scale=1.0,
+        replace(
+            _NATIVE, num_steps=1800, batch_size=3, crop_px=256, learning_rate=3e-4, log_floor=2e-4
         ),
     ),
 }
