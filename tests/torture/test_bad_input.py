@@ -2,7 +2,7 @@
 
 The whole program runs over a generated folder (`broken_images.py`) with supervised decode workers.
 Every file has to be written, or to have failed with a reason that is true of it; no worker may ever
-hold more than 1 GB, no image may take longer than the 20 s after which it is ended. `make test`
+hold more than 1 GB, no image may take longer than 20 s. `make test`
 takes a sample of every class, `make torture` all files.
 """
 
@@ -34,9 +34,8 @@ HEADER = ("class", "tried", "survived")
 TITLE = "Bad input: files written or failed for a true reason"
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-LIMIT_S = 20.0
-KILLING_S = 5.0
-"""How much later than the limit a worker may be gone, on a machine with other things to do."""
+MOST_S = 20.0
+"""Of any image; the limit at which its worker is ended is lower, for the ending takes time too."""
 
 
 class Watch:
@@ -197,7 +196,7 @@ def test_every_file_is_accounted_for(
     assert set(result.file_seconds) == set(expected)
     if in_full:
         assert len(files) >= 2000
-        assert slowest[0][1] <= LIMIT_S + KILLING_S, slowest[0]
+        assert slowest[0][1] <= MOST_S, slowest[0]
 
 
 @pytest.mark.slow

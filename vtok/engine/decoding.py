@@ -62,7 +62,7 @@ class DecodePool:
         num_workers: int | UpTo | None = None,
         max_ahead: int | None = None,
         max_ahead_bytes: int = Buffers().prepared,
-        timeout_s: float = 20.0,
+        timeout_s: float = 18.0,
         memory_limit_bytes: int | None = 2 << 30,
         times: StageTimes | None = None,
     ) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from vtok.errors import UnknownNameError, UsageError
 from vtok.io.limits import FORMATS, DecodeLimits
 
-DEFAULT_TIMEOUT_S = 20.0
+DEFAULT_TIMEOUT_S = 18.0
 DEFAULT_MEMORY_BYTES = 2 << 30
 MIN_MEMORY_BYTES = 512 << 20
 
