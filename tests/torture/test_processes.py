@@ -286,7 +286,7 @@ def test_killed_at_the_nth_system_call(
     found: list[str] = []
     num_tried = num_survived = 0
     resumed: set[str] = set()  # states of the folder that a run went on from already
-    for number in range(1, 500):
+    for number in range(1, 5000):
         out = tmp_path / "out"
         shutil.rmtree(out, ignore_errors=True)
         log = tmp_path / "strace"

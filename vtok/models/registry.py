@@ -55,7 +55,7 @@ class Shipped:
 
 SHIPPED: dict[str, Shipped] = {
     "vtok-base": Shipped(
-        "vtok-base", "128886c8384f41c03ea11556c567933754e782b909dee8e41218b4be89c3f477"
+        "vtok-base", "8bfd5924782de014f01f7bddbfcee64d9fae57902fa68da2b1cf83effdbacda3"
     ),
 }
 
