@@ -105,6 +105,7 @@ def save_model(folder: Path, *, seed: int) -> Path:
     torch.set_num_threads(1)
     config = VtokBaseConfig(
         width=16,
+        hidden=16,
         encoder_layers="c",
         decoder_layers="c",
         num_heads=2,

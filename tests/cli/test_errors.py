@@ -165,7 +165,7 @@ def test_model_that_is_gone_can_be_named(
     shutil.copytree(model, moved)
     vtok("encode-vq", photos, tmp_path / "indices", "--model", moved, *QUICK)
     moved.rename(tmp_path / "elsewhere")
-    outcome = vtok("decode-vq", tmp_path / "indices", tmp_path / "images", code=2)
+    outcome = vtok("decode-vq", tmp_path / "indices", tmp_path / "images", code=4)
     check_one_line(outcome, "--model")
     vtok("decode-vq", tmp_path / "indices", tmp_path / "images", "--model", tmp_path / "elsewhere")
 

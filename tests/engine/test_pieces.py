@@ -39,6 +39,7 @@ def randomised(tokenizer: Tokenizer, scale: float) -> Tokenizer:
 def convolutions(layers: str = "cc") -> Tokenizer:
     shape = VtokBaseConfig(
         width=8,
+        hidden=8,
         encoder_layers=layers,
         decoder_layers=layers,
         num_heads=1,

@@ -25,6 +25,7 @@ def _random(tokenizer: Tokenizer) -> Tokenizer:
 def vtok_base(encoder: str, decoder: str) -> Tokenizer:
     config = VtokBaseConfig(
         width=8,
+        hidden=8,
         encoder_layers=encoder,
         decoder_layers=decoder,
         num_heads=1,

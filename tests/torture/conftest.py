@@ -54,7 +54,7 @@ def model(work: Path) -> Path:
     from vtok.models.weights import save_folder
 
     config = VtokBaseConfig(
-        width=16, encoder_layers="c", decoder_layers="c", num_heads=2, window=4,
+        width=16, hidden=16, encoder_layers="c", decoder_layers="c", num_heads=2, window=4,
         codebook_size=300, code_dim=8,
     )  # fmt: skip
     with torch.random.fork_rng():

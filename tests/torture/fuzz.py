@@ -217,7 +217,7 @@ def small_model() -> Path:
 
     if not _MODEL:
         config = VtokBaseConfig(
-            width=8, encoder_layers="c", decoder_layers="c", num_heads=1, window=4,
+            width=8, hidden=8, encoder_layers="c", decoder_layers="c", num_heads=1, window=4,
             codebook_size=16, code_dim=4,
         )  # fmt: skip
         _MODEL.append(Path(tempfile.mkdtemp(prefix="vtok-fuzz-")))

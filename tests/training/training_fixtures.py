@@ -14,6 +14,7 @@ Pixels = npt.NDArray[np.uint8]
 TINY = VtokBaseConfig(
     patch_px=4,
     width=16,
+    hidden=16,
     encoder_layers="ca",
     decoder_layers="ca",
     num_heads=2,

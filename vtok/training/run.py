@@ -223,7 +223,8 @@ class _Log:
 
     def __init__(self, path: Path, step: int) -> None:
         self._path = path
-        lines = path.read_text().splitlines() if path.exists() else []
+        # A run without a checkpoint starts over, and is judged at step 0 again.
+        lines = path.read_text().splitlines() if step and path.exists() else []
         self._records: list[dict[str, Any]] = [
             record for line in lines if (record := json.loads(line))["step"] <= step
         ]
