@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from vtok.codeshape import CodeShape
 from vtok.errors import WeightsError
-from vtok.models.base import PixelRange, Tokenizer, TokenizerSpec
+from vtok.models.base import PixelRange, TokenizerSpec
 from vtok.models.convnet import Analysis, ConvStyle, Synthesis
 from vtok.models.convshape import ConvShape
+from vtok.models.quantized import QuantizedTokenizer
 from vtok.nn.quantizer import (
     BinaryQuantizer,
     FiniteScalarQuantizer,
@@ -57,7 +58,7 @@ class ProjectedLogits(LogitQuantizer):
         return super().quantize(logits.movedim(-3, -1))
 
 
-class ConvTokenizer(Tokenizer):
+class ConvTokenizer(QuantizedTokenizer):
     """Images to indices and back, at any size that the downsampling factor divides.
 
     Args:
@@ -101,7 +102,7 @@ class ConvTokenizer(Tokenizer):
                 f"latents of {shape.latent_channels} channels and codes of {shape.code_dim} do "
                 "not fit without a convolution between them"
             )
-        self.quantizer: Quantizer = _quantizer(quantizer, shape)
+        self.quantizer = _quantizer(quantizer, shape)
         self.clamped = clamped
         self.patching = shape.patching
         codes, fixed = CodeShape(), None
@@ -131,22 +132,6 @@ class ConvTokenizer(Tokenizer):
         cells = pixels if self.patching is None else self.patching.apart(pixels)
         latents: Tensor = self.encoder(cells)
         return latents if self.quant_conv is None else self.quant_conv(latents)
-
-    def quantize(self, latents: Tensor) -> Tensor:
-        """Return indices (B, h, w) of latents (B, D, h, w); ties to the smaller one.
-
-        Raises:
-            NonFiniteError: a latent is NaN or infinite.
-        """
-        return self.quantizer.quantize(latents.movedim(1, -1))
-
-    def lookup(self, indices: Tensor) -> Tensor:
-        """Return codes (B, D, h, w) at indices (B, h, w).
-
-        Raises:
-            ShardError: an index is outside the codebook.
-        """
-        return self.quantizer.lookup(indices).movedim(-1, 1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return pixels (B, 3, H, W), unclamped, of codes (B, D, h, w).

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vtok.errors import WeightsError
-from vtok.models.base import PixelRange, Tokenizer, TokenizerSpec
+from vtok.models.base import PixelRange, TokenizerSpec
 from vtok.models.conv_tokenizer import ProjectedLogits
+from vtok.models.quantized import QuantizedTokenizer
 from vtok.models.reach import Reach
 
 FAMILY = "dalle"
@@ -164,7 +165,7 @@ class DalleDecoder(Groups):
         return parameters
 
 
-class DalleTokenizer(Tokenizer):
+class DalleTokenizer(QuantizedTokenizer):
     """Images to 8,192 codes and back.
 
     Args:
@@ -204,15 +205,7 @@ class DalleTokenizer(Tokenizer):
         Raises:
             NonFiniteError: a logit is NaN or infinite.
         """
-        return self.quantizer.quantize(functional.relu(latents).movedim(1, -1))
-
-    def lookup(self, indices: Tensor) -> Tensor:
-        """Return codes (B, D, h, w) at indices (B, h, w).
-
-        Raises:
-            ShardError: an index is outside the codebook.
-        """
-        return self.quantizer.lookup(indices).movedim(-1, 1)
+        return super().quantize(functional.relu(latents))
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return pixels (B, 3, H, W) in (0, 1), meant to be in [0.1, 0.9], of codes (B, D, h, w).

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vtok.errors import WeightsError
-from vtok.models.base import PixelRange, Tokenizer, TokenizerSpec
+from vtok.models.base import PixelRange, TokenizerSpec
+from vtok.models.quantized import QuantizedTokenizer
 from vtok.models.reach import Reach
 from vtok.nn.quantizer import VectorQuantizer
 
@@ -96,7 +97,7 @@ class PaellaBlock(nn.Module):
         return x + change * gain_2
 
 
-class PaellaTokenizer(Tokenizer):
+class PaellaTokenizer(QuantizedTokenizer):
     """Images to indices and back, at any size that the downsampling factor divides.
 
     Args:
@@ -131,22 +132,6 @@ class PaellaTokenizer(Tokenizer):
         """Return latents (B, D, h, w) of pixels (B, 3, H, W) in [0, 1]."""
         latents: Tensor = self.down_blocks(self.in_block(pixels))
         return latents
-
-    def quantize(self, latents: Tensor) -> Tensor:
-        """Return the nearest index (B, h, w) of latents (B, D, h, w); ties to the smaller one.
-
-        Raises:
-            NonFiniteError: a latent is NaN or infinite.
-        """
-        return self.quantizer.quantize(latents.movedim(1, -1))
-
-    def lookup(self, indices: Tensor) -> Tensor:
-        """Return codes (B, D, h, w) at indices (B, h, w).
-
-        Raises:
-            ShardError: an index is outside the codebook.
-        """
-        return self.quantizer.lookup(indices).movedim(-1, 1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return pixels (B, 3, H, W) around [0, 1], unclamped, of codes (B, D, h, w)."""

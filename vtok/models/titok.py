@@ -17,8 +17,9 @@ from torch.nn import functional
 
 from vtok.codeshape import CodeShape
 from vtok.errors import UsageError, WeightsError
-from vtok.models.base import PixelRange, Tokenizer, TokenizerSpec
+from vtok.models.base import PixelRange, TokenizerSpec
 from vtok.models.convnet import MASKGIT, Synthesis
+from vtok.models.quantized import QuantizedTokenizer
 from vtok.models.titokshape import HEAD_CHANNELS, TitokShape, TowerShape
 from vtok.nn.block import Block
 from vtok.nn.quantizer import VectorQuantizer
@@ -130,7 +131,7 @@ class TitokDecoder(Tower):
         return pixels
 
 
-class TitokTokenizer(Tokenizer):
+class TitokTokenizer(QuantizedTokenizer):
     """Square images of one size to L indices and back.
 
     Args:
@@ -176,22 +177,6 @@ class TitokTokenizer(Tokenizer):
             raise UsageError(f"{self.spec.name} takes {self.spec.fixed_size} alone, not {size}")
         latents: Tensor = self.encoder(pixels, self.latent_tokens)
         return latents
-
-    def quantize(self, latents: Tensor) -> Tensor:
-        """Return indices (B, 1, L) of latents (B, D, 1, L); ties to the smaller one.
-
-        Raises:
-            NonFiniteError: a latent is NaN or infinite.
-        """
-        return self.quantizer.quantize(latents.movedim(1, -1))
-
-    def lookup(self, indices: Tensor) -> Tensor:
-        """Return codes (B, D, 1, L) at indices (B, 1, L).
-
-        Raises:
-            ShardError: an index is outside the codebook.
-        """
-        return self.quantizer.lookup(indices).movedim(-1, 1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return pixels (B, 3, H, W), unclamped, of codes (B, D, 1, L).

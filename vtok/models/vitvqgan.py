@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vtok.codeshape import CodeShape
-from vtok.models.base import PixelRange, Tokenizer, TokenizerSpec
+from vtok.models.base import PixelRange, TokenizerSpec
+from vtok.models.quantized import QuantizedTokenizer
 from vtok.models.vitvqganshape import TransformerShape, VitVqShape
-from vtok.nn.quantizer import Metric, Quantizer, ResidualQuantizer, VectorQuantizer
+from vtok.nn.quantizer import Metric, ResidualQuantizer, VectorQuantizer
 from vtok.records import Size
 
 FAMILY = "vit-vqgan"
@@ -119,7 +120,7 @@ class VitVqDecoder(Transformer):
         return pixels
 
 
-class VitVqTokenizer(Tokenizer):
+class VitVqTokenizer(QuantizedTokenizer):
     """Images of one size to indices and back.
 
     Args:
@@ -135,7 +136,7 @@ class VitVqTokenizer(Tokenizer):
         self.post_quant = nn.Linear(shape.code_dim, shape.decoder.dim)
         metric: Metric = "cosine" if shape.by_angle else "l2"
         book = VectorQuantizer(shape.codebook_size, shape.code_dim, metric)
-        self.quantizer: Quantizer = book
+        self.quantizer = book
         codes = CodeShape()
         if shape.depth is not None:
             self.quantizer = ResidualQuantizer([book] * shape.depth)
@@ -159,22 +160,6 @@ class VitVqTokenizer(Tokenizer):
         latents: Tensor = self.pre_quant(self.encoder(pixels))  # (B, N, D)
         columns = latents.transpose(1, 2)  # (B, D, N)
         return columns.reshape(*columns.shape[:2], self.grid.rows, self.grid.cols)
-
-    def quantize(self, latents: Tensor) -> Tensor:
-        """Return the nearest indices (B, h, w), or (B, h, w, depth), of latents (B, D, h, w).
-
-        Raises:
-            NonFiniteError: a latent is NaN or infinite.
-        """
-        return self.quantizer.quantize(latents.movedim(1, -1))
-
-    def lookup(self, indices: Tensor) -> Tensor:
-        """Return codes (B, D, h, w) at indices (B, h, w), or (B, h, w, depth).
-
-        Raises:
-            ShardError: an index is outside the codebook.
-        """
-        return self.quantizer.lookup(indices).movedim(-1, 1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return pixels (B, 3, H, W), clamped to [0, 1], of codes (B, D, h, w)."""

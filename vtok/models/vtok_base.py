@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vtok.errors import UsageError, WeightsError
-from vtok.models.base import Encoder, EncoderSpec, PixelRange, Tokenizer, TokenizerSpec
+from vtok.models.base import Encoder, EncoderSpec, PixelRange, TokenizerSpec
+from vtok.models.quantized import QuantizedTokenizer
 from vtok.models.reach import Reach
 from vtok.nn.attention import SelfAttention
 from vtok.nn.position import RotaryPosition2d
@@ -201,13 +202,15 @@ class Synthesis(nn.Module):
         return functional.pixel_shuffle(patches, self.patch_px)  # (B, 3, H, W)
 
 
-class VtokBaseTokenizer(Tokenizer):
+class VtokBaseTokenizer(QuantizedTokenizer):
     """Images to indices of 8,192 codes and back, at any size that the patch divides.
 
     Args:
         config: The shape of the model.
         name: The name it was asked for by.
     """
+
+    quantizer: VectorQuantizer
 
     def __init__(self, config: VtokBaseConfig, *, name: str = FAMILY) -> None:
         super().__init__()
@@ -230,22 +233,6 @@ class VtokBaseTokenizer(Tokenizer):
         """Return latents (B, D, h, w) of pixels (B, 3, H, W) in [-1, 1]."""
         latents: Tensor = self.analysis(pixels)
         return latents
-
-    def quantize(self, latents: Tensor) -> Tensor:
-        """Return the nearest index (B, h, w) of latents (B, D, h, w); ties to the smaller one.
-
-        Raises:
-            NonFiniteError: a latent is NaN or infinite.
-        """
-        return self.quantizer.quantize(latents.movedim(1, -1))
-
-    def lookup(self, indices: Tensor) -> Tensor:
-        """Return codes (B, D, h, w) at indices (B, h, w).
-
-        Raises:
-            ShardError: an index is outside the codebook.
-        """
-        return self.quantizer.lookup(indices).movedim(-1, 1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return pixels (B, 3, H, W), about [-1, 1] and unclamped, of codes (B, D, h, w)."""

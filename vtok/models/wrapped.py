@@ -15,7 +15,8 @@ from huggingface_hub import errors as hub_errors
 from torch import Tensor, nn
 
 from vtok.errors import WeightsError
-from vtok.models.base import PixelRange, Tokenizer, TokenizerSpec
+from vtok.models.base import PixelRange, TokenizerSpec
+from vtok.models.quantized import QuantizedTokenizer
 from vtok.nn.quantizer import VectorQuantizer
 
 _MAX_LIST = 16
@@ -34,7 +35,7 @@ _COMPLAINTS = (
 _DEPTHS = frozenset(("layers_per_block", "num_res_blocks", "temporal_downsample_factor"))
 
 
-class DiffusersTokenizer(Tokenizer):
+class DiffusersTokenizer(QuantizedTokenizer):
     """A diffusers VQModel: aMUSEd's, latent diffusion's or MoVQ's.
 
     Args:
@@ -70,22 +71,6 @@ class DiffusersTokenizer(Tokenizer):
         latents: Tensor = self.quant_conv(self.encoder(pixels))
         return latents
 
-    def quantize(self, latents: Tensor) -> Tensor:
-        """Return the nearest index (B, h, w) of latents (B, D, h, w); ties to the smaller one.
-
-        Raises:
-            NonFiniteError: a latent is NaN or infinite.
-        """
-        return self.quantizer.quantize(latents.movedim(1, -1))
-
-    def lookup(self, indices: Tensor) -> Tensor:
-        """Return codes (B, D, h, w) at indices (B, h, w).
-
-        Raises:
-            ShardError: an index is outside the codebook.
-        """
-        return self.quantizer.lookup(indices).movedim(-1, 1)
-
     def decode(self, codes: Tensor) -> Tensor:
         """Return pixels (B, 3, H, W), unclamped, of codes (B, D, h, w)."""
         style = codes if self.spatial else None
@@ -93,7 +78,7 @@ class DiffusersTokenizer(Tokenizer):
         return pixels
 
 
-class Emu3Tokenizer(Tokenizer):
+class Emu3Tokenizer(QuantizedTokenizer):
     """Emu3's video tokenizer for single images: repeated to one step of its T frames.
 
     Args:
@@ -131,22 +116,6 @@ class Emu3Tokenizer(Tokenizer):
         encoded: Tensor = self.encoder(frames)  # (B, 1, D, h, w)
         latents: Tensor = self.quant_conv(encoded.transpose(1, 2))  # (B, D, 1, h, w)
         return latents.squeeze(2)
-
-    def quantize(self, latents: Tensor) -> Tensor:
-        """Return the nearest index (B, h, w) of latents (B, D, h, w); ties to the smaller one.
-
-        Raises:
-            NonFiniteError: a latent is NaN or infinite.
-        """
-        return self.quantizer.quantize(latents.movedim(1, -1))
-
-    def lookup(self, indices: Tensor) -> Tensor:
-        """Return codes (B, D, h, w) at indices (B, h, w).
-
-        Raises:
-            ShardError: an index is outside the codebook.
-        """
-        return self.quantizer.lookup(indices).movedim(-1, 1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return pixels (B, 3, H, W), unclamped, of codes (B, D, h, w): the first frame."""
