@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MIN_QUEUE_DEPTH = 2  # one in work, one waiting: the worker never waits for the parent's thread
 MAX_QUEUE_DEPTH = MAX_WAITING
 GATHERED_S = 0.002  # what came meanwhile is heard together: waking up costs as much as an image
+LATE_S = 0.010  # how late the parent's thread may come: it gathers, then waits for the interpreter
 MAX_ATTEMPTS = 2
 MAX_FALSE_STARTS = 3  # in one run; a worker that dies while it loads has no image to blame
 START_TIMEOUT_S = 120.0  # for a worker to load; a second is usual
@@ -44,7 +45,7 @@ def queue_depth(decode_s: float) -> int:
     """
     if decode_s <= 0:
         return MIN_QUEUE_DEPTH
-    return min(MAX_QUEUE_DEPTH, MIN_QUEUE_DEPTH + int(2 * GATHERED_S / decode_s))
+    return min(MAX_QUEUE_DEPTH, MIN_QUEUE_DEPTH + int(LATE_S / decode_s))
 
 
 def workers_needed(decode_s: float, consumer_s: float, most: int) -> int:
