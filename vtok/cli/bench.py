@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vtok.cli import options
-from vtok.cli.groups import CutFlags, ModelFlags
+from vtok.cli.flags.cut import CutFlags
+from vtok.cli.flags.model import ModelFlags
+from vtok.cli.flags.places import Input
+from vtok.cli.flags.run import Decoding, DecodingChoice, Resizing, ResizingChoice, Workers
+from vtok.cli.flags.talk import Json
 from vtok.cli.interrupts import orderly_interrupts
 from vtok.cli.talk import print_json
 
@@ -67,16 +70,16 @@ class BenchFlags:
     fake_device: FakeDevice = None
     limit: BenchLimit = 200
     rounds: Rounds = 3
-    workers: options.Workers = None
-    decoding: options.Decoding = options.DecodingChoice.EXACT
-    resizing: options.Resizing = options.ResizingChoice.EXACT
+    workers: Workers = None
+    decoding: Decoding = DecodingChoice.EXACT
+    resizing: Resizing = ResizingChoice.EXACT
     search: Search = False
     batch_sizes: BatchSizes = False
     timeline: Timeline = None
-    json: options.Json = False
+    json: Json = False
 
 
-def bench(images: options.Input, model: ModelFlags, cut: CutFlags, flags: BenchFlags) -> None:
+def bench(images: Input, model: ModelFlags, cut: CutFlags, flags: BenchFlags) -> None:
     """Measure what each stage costs on this machine, what a run costs, and what bounds it.
 
     Images are prepared, put through the model and written, each stage by itself and then all

@@ -1,19 +1,22 @@
 """`vtok decode-vq`."""
 
-from vtok.cli import options
-from vtok.cli.groups import DecodeFlags, ImagesFlags, TalkFlags
+from vtok.cli.flags.decoding import DecodeFlags
+from vtok.cli.flags.images import ImagesFlags
+from vtok.cli.flags.indices import AllowTorchscript, Family
+from vtok.cli.flags.places import Output, Shards
+from vtok.cli.flags.talk import TalkFlags
 from vtok.cli.talk import listening, say_decoded
 from vtok.pipelines.config import DecodeVqConfig
 
 
 def decode_vq(
-    shards: options.Shards,
-    output: options.Output,
+    shards: Shards,
+    output: Output,
     decoding: DecodeFlags,
     image: ImagesFlags,
     said: TalkFlags,
-    family: options.Family = None,
-    allow_torchscript: options.AllowTorchscript = False,
+    family: Family = None,
+    allow_torchscript: AllowTorchscript = False,
 ) -> None:
     """Decode codebook indices into images, with nothing but the shards.
 

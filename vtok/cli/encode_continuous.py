@@ -1,14 +1,17 @@
 """`vtok encode-continuous`."""
 
-from vtok.cli import options
-from vtok.cli.groups import CutFlags, EncoderFlags, FeatureFlags, RunFlags, TalkFlags
+from vtok.cli.flags.cut import CutFlags
+from vtok.cli.flags.features import EncoderFlags, FeatureFlags
+from vtok.cli.flags.places import Input, ShardsOutput
+from vtok.cli.flags.run import RunFlags
+from vtok.cli.flags.talk import TalkFlags
 from vtok.cli.talk import listening, say_report
 from vtok.pipelines.config import EncodeContinuousConfig
 
 
 def encode_continuous(
-    images: options.Input,
-    output: options.ShardsOutput,
+    images: Input,
+    output: ShardsOutput,
     model: EncoderFlags,
     features: FeatureFlags,
     cut: CutFlags,

@@ -1,14 +1,18 @@
 """`vtok encode-vq`."""
 
-from vtok.cli import options
-from vtok.cli.groups import CropFlags, IndexFlags, ModelFlags, RunFlags, TalkFlags
+from vtok.cli.flags.crops import CropFlags
+from vtok.cli.flags.indices import IndexFlags
+from vtok.cli.flags.model import ModelFlags
+from vtok.cli.flags.places import Input, ShardsOutput
+from vtok.cli.flags.run import RunFlags
+from vtok.cli.flags.talk import TalkFlags
 from vtok.cli.talk import listening, say_report
 from vtok.pipelines.config import EncodeVqConfig
 
 
 def encode_vq(
-    images: options.Input,
-    output: options.ShardsOutput,
+    images: Input,
+    output: ShardsOutput,
     model: ModelFlags,
     indices: IndexFlags,
     cut: CropFlags,

@@ -2,71 +2,31 @@
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vtok.cli import options
-from vtok.cli.care_options import Duplicates
-from vtok.cli.groups import FreeCutFlags
+from vtok.cli.flags.inspecting import (
+    AnswerFlags,
+    Budget,
+    Duplicates,
+    Inspected,
+    ManySchemesFlags,
+    StabilityFlags,
+    Verify,
+)
 from vtok.errors import UsageError
-from vtok.pipelines.config import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from vtok.pipelines.inspect import InspectConfig
 
 
-@dataclass(frozen=True, slots=True)
-class ManySchemesFlags(FreeCutFlags):
-    """How images would be cut, by any number of schemes."""
-
-    scheme: options.Schemes = None  # type: ignore[assignment]  # one flag, given several times
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerFlags:
-    """In which form the answer is given."""
-
-    json: options.Json = False
-    csv: options.Csv = False
-    show: options.Show = False
-    save: options.Save = None
-
-    def __post_init__(self) -> None:
-        """Refuse two forms at once."""
-        if self.json and self.csv:
-            raise UsageError("--json and --csv cannot be had together")
-        if self.show and (self.json or self.csv):
-            raise UsageError("--show draws for people: leave out --json and --csv")
-
-    @property
-    def draws(self) -> bool:
-        """Whether a picture was asked for."""
-        return self.show or self.save is not None
-
-
-@dataclass(frozen=True, slots=True)
-class StabilityFlags:
-    """Whether a model is run on the images, and which."""
-
-    stability: options.Stability = False
-    model: options.Model = DEFAULT_MODEL
-    device: options.Device = "auto"
-    allow_torchscript: options.AllowTorchscript = False
-
-    def __post_init__(self) -> None:
-        """Refuse a model that nothing is asked of."""
-        given = (self.model, self.device, self.allow_torchscript)
-        if not self.stability and given != (DEFAULT_MODEL, "auto", False):
-            raise UsageError("--model, --device and --allow-torchscript are for --stability")
-
-
 def inspect(
-    paths: options.Inspected,
+    paths: Inspected,
     cut: ManySchemesFlags,
     answer: AnswerFlags,
     run: StabilityFlags,
-    budget: options.Budget = None,
-    verify: options.Verify = False,
+    budget: Budget = None,
+    verify: Verify = False,
     duplicates: Duplicates = False,
 ) -> None:
     """Say what images would become, or what shards hold.

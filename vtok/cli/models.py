@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from vtok.cli import options
+from vtok.cli.flags.indices import Family
+from vtok.cli.flags.talk import Json
 from vtok.cli.interrupts import orderly_interrupts
 from vtok.cli.talk import print_json
 from vtok.cli.wording import help_of
@@ -34,7 +35,7 @@ Converted = Annotated[
 ]
 
 
-def list_models(context: typer.Context, json: options.Json = False) -> None:
+def list_models(context: typer.Context, json: Json = False) -> None:
     """List the models that --model knows by name, or convert one.
 
     Examples:
@@ -84,9 +85,7 @@ def list_models(context: typer.Context, json: options.Json = False) -> None:
     typer.echo("tokens: of a 256x256 image; here: whether the weights are on this machine")
 
 
-def convert(
-    source: Source, output: Converted, family: options.Family = None, json: options.Json = False
-) -> None:
+def convert(source: Source, output: Converted, family: Family = None, json: Json = False) -> None:
     """Write a tokenizer as one safe folder that says by itself what it is.
 
     OUTPUT gets model.safetensors, averaged weights in place of the last ones, and config.json with

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from vtok.cli.groups import TalkFlags
+from vtok.cli.flags.talk import TalkFlags
 from vtok.cli.interrupts import orderly_interrupts
 from vtok.engine.times import StageName, StageTimes
 from vtok.pipelines.outcome import Comparison, DecodeReport, RunReport, reasons_in_words

@@ -1,14 +1,17 @@
 """`vtok tile`."""
 
-from vtok.cli import options
-from vtok.cli.groups import FreeCutFlags, ImageFlags, RunFlags, TalkFlags
+from vtok.cli.flags.crops import FreeCutFlags
+from vtok.cli.flags.images import ImageFlags
+from vtok.cli.flags.places import Input, ShardsOutput
+from vtok.cli.flags.run import RunFlags
+from vtok.cli.flags.talk import TalkFlags
 from vtok.cli.talk import listening, say_report
 from vtok.pipelines.config import TileConfig
 
 
 def tile(
-    images: options.Input,
-    output: options.ShardsOutput,
+    images: Input,
+    output: ShardsOutput,
     cut: FreeCutFlags,
     image: ImageFlags,
     run: RunFlags,

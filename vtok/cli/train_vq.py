@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vtok.cli import options
-from vtok.cli.groups import TalkFlags
+from vtok.cli.flags.model import Device
+from vtok.cli.flags.places import Input, Output
+from vtok.cli.flags.run import Overwrite
+from vtok.cli.flags.talk import TalkFlags
 from vtok.cli.interrupts import orderly_interrupts
 from vtok.cli.talk import print_json
 
@@ -88,12 +90,12 @@ class RecipeFlags:
 
 
 def train_vq(
-    images: options.Input,
-    output: options.Output,
+    images: Input,
+    output: Output,
     recipe: RecipeFlags,
     said: TalkFlags,
-    device: options.Device = "auto",
-    overwrite: options.Overwrite = False,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
 ) -> None:
     """Train a tokenizer on images of your own; OUTPUT becomes a model that --model takes.
 

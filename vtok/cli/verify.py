@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vtok.cli import options
-from vtok.cli.groups import TalkFlags
+from vtok.cli.flags.decoding import ShardsModel
+from vtok.cli.flags.indices import AllowTorchscript
+from vtok.cli.flags.model import Device
+from vtok.cli.flags.talk import TalkFlags
 from vtok.cli.talk import comparison_lines, listening, print_json
 
 if TYPE_CHECKING:
@@ -67,9 +69,9 @@ class CheckFlags:
     min_psnr: MinPsnr = 12.0
     repair: Repair = False
     workers: Readers = None
-    model: options.ShardsModel = None
-    allow_torchscript: options.AllowTorchscript = False
-    device: options.Device = "auto"
+    model: ShardsModel = None
+    allow_torchscript: AllowTorchscript = False
+    device: Device = "auto"
 
 
 def verify(path: Path, check: CheckFlags, said: TalkFlags) -> None:

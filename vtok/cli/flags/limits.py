@@ -1,45 +1,13 @@
-"""Flags of long jobs: duplicates, failures that are tried again, and what an image may ask for.
-
-Knows no command; a default stands where the flag is used.
-"""
+"""Flags of what one image, and all that are on their way, may ask of the machine."""
 
 import re
 from typing import Annotated
 
 import typer
 
-Dedupe = Annotated[
-    bool,
-    typer.Option(
-        "--dedupe",
-        help="Encode identical files once. The others are no samples of the shards, but references "
-        "in duplicates.jsonl and the commit records: key, source, captions and the key of the one "
-        "that is written, whose random crops are theirs too.",
-    ),
-]
-Duplicates = Annotated[
-    bool,
-    typer.Option(
-        "--duplicates",
-        help="Look through every sample of shards for identical original files, within shards and "
-        "across them; up to 5,000 samples are looked through in any case.",
-    ),
-]
-RetryFailed = Annotated[
-    bool,
-    typer.Option(
-        "--retry-failed",
-        help="Make the shards again in which images failed; the inputs must be as they were.",
-    ),
-]
-VerifyDone = Annotated[
-    bool,
-    typer.Option(
-        "--verify",
-        help="Hash the shards that are there from earlier runs before going on; those whose bytes "
-        "have changed are made again. Without it, their lengths are looked at.",
-    ),
-]
+from vtok.pipelines.limits import LimitConfig
+
+DEFAULT_LIMITS = LimitConfig()
 MaxImagePixels = Annotated[
     int,
     typer.Option(
@@ -70,6 +38,16 @@ AllowFormat = Annotated[
         "another.",
     ),
 ]
+DecodeTimeout = Annotated[
+    float,
+    typer.Option("--decode-timeout", metavar="S", help="Seconds for one image, then it fails."),
+]
+DecodeMemory = Annotated[
+    int,
+    typer.Option(
+        "--decode-memory", metavar="BYTES", help="Address space of each process that decodes."
+    ),
+]
 
 
 def num_bytes(text: str) -> int:
@@ -92,15 +70,5 @@ Memory = Annotated[
         parser=num_bytes,
         help="What images and tokens on their way may take, such as 800M or 4G; the model and the "
         "processes that decode come on top. [default: some 1G]",
-    ),
-]
-DecodeTimeout = Annotated[
-    float,
-    typer.Option("--decode-timeout", metavar="S", help="Seconds for one image, then it fails."),
-]
-DecodeMemory = Annotated[
-    int,
-    typer.Option(
-        "--decode-memory", metavar="BYTES", help="Address space of each process that decodes."
     ),
 ]
