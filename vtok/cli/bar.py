@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from vtok.cli.talk import failure_line
+from vtok.cli.wording import failure_line
 from vtok.records import Failure
 
 

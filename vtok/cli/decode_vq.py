@@ -5,7 +5,8 @@ from vtok.cli.flags.images import ImagesFlags
 from vtok.cli.flags.indices import AllowTorchscript, Family
 from vtok.cli.flags.places import Output, Shards
 from vtok.cli.flags.talk import TalkFlags
-from vtok.cli.talk import listening, say_decoded
+from vtok.cli.listening import listening
+from vtok.cli.talk import say_decoded
 from vtok.pipelines.config import DecodeVqConfig
 
 

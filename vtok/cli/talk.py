@@ -1,24 +1,18 @@
-"""What a run says while it goes on, and when it is done.
+"""What a run says when it is done.
 
-In: what a run tells its listener, and its report. Out: a progress bar and notes on standard error,
-the report on standard output, as text or as JSON. Knows no command.
+In: its report. Out: text or JSON on standard output. Knows no command.
 """
 
 import json
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import typer
 
 from vtok.cli.flags.talk import TalkFlags
-from vtok.cli.interrupts import orderly_interrupts
 from vtok.engine.times import StageName, StageTimes
 from vtok.pipelines.outcome import Comparison, DecodeReport, RunReport, reasons_in_words
-from vtok.pipelines.progress import Progress, Silence
 from vtok.pipelines.roll_ups import FAILURES_NAME
-from vtok.records import Failure
 
 _BYTES_PER_UNIT = 1000.0
 _MOST_LISTED = 5
@@ -28,45 +22,6 @@ _BOTTLENECKS: dict[StageName, str] = {
     "model": "the model",
     "write": "writing",
 }
-
-
-@contextmanager
-def listening(flags: TalkFlags) -> Iterator[Progress]:
-    """Give a listener for one run; end the run in good order on Ctrl-C and SIGTERM.
-
-    A progress bar is drawn only on a terminal, notes and failures are lines on standard error.
-    """
-    with orderly_interrupts():
-        if flags.quiet:
-            yield Silence()
-        elif sys.stderr.isatty():
-            from vtok.cli.bar import bar  # rich takes a while to load
-
-            with bar(verbose=flags.verbose) as progress:
-                yield progress
-        else:
-            yield Lines(verbose=flags.verbose)
-
-
-class Lines(Silence):
-    """A listener that writes lines to standard error: notes, and failures when asked to."""
-
-    def __init__(self, *, verbose: bool) -> None:
-        self._verbose = verbose
-
-    def note(self, message: str) -> None:
-        """Write the note."""
-        typer.echo(f"vtok: {message}", err=True)
-
-    def failed(self, failure: Failure) -> None:
-        """Write which image failed, and why."""
-        if self._verbose:
-            typer.echo(failure_line(failure), err=True)
-
-
-def failure_line(failure: Failure) -> str:
-    """Return one line that says which image failed, where and why."""
-    return f"vtok: failed: {failure.source}: {failure.message} ({failure.reason})"
 
 
 def say_report(report: RunReport, flags: TalkFlags) -> None:

@@ -5,7 +5,8 @@ from vtok.cli.flags.images import ImageFlags
 from vtok.cli.flags.places import Input, ShardsOutput
 from vtok.cli.flags.run import RunFlags
 from vtok.cli.flags.talk import TalkFlags
-from vtok.cli.talk import listening, say_report
+from vtok.cli.listening import listening
+from vtok.cli.talk import say_report
 from vtok.pipelines.config import TileConfig
 
 

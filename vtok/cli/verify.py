@@ -10,7 +10,8 @@ from vtok.cli.flags.decoding import ShardsModel
 from vtok.cli.flags.indices import AllowTorchscript
 from vtok.cli.flags.model import Device
 from vtok.cli.flags.talk import TalkFlags
-from vtok.cli.talk import comparison_lines, listening, print_json
+from vtok.cli.listening import listening
+from vtok.cli.talk import comparison_lines, print_json
 
 if TYPE_CHECKING:
     from vtok.pipelines.verify import VerifyReport

@@ -7,6 +7,8 @@ import inspect
 import re
 from collections.abc import Callable
 
+from vtok.records import Failure
+
 _OPTION = re.compile(
     r"(?<![\w./])"  # not inside a path or the dotted name of a plan's field
     r"(?:(tile_size|patch|long_side|short_side|overlap|alignment|size)_px|"
@@ -25,3 +27,8 @@ def help_of(function: Callable[..., None]) -> str:
     return "\n\n".join(
         f"\b\n{each}" if each.startswith("Examples:") else each for each in paragraphs
     )
+
+
+def failure_line(failure: Failure) -> str:
+    """Return one line that says which image failed, where and why."""
+    return f"vtok: failed: {failure.source}: {failure.message} ({failure.reason})"
