@@ -12,7 +12,8 @@ import vtok.pipelines.shard_worker as shard_worker
 from vtok.engine.buffers import MIN_BYTES, Buffers
 from vtok.engine.decoding import DecodePool
 from vtok.errors import UsageError
-from vtok.pipelines.config import ModelConfig, RunConfig, TileConfig
+from vtok.pipelines.command_config import TileConfig
+from vtok.pipelines.config import ModelConfig, RunConfig
 from vtok.pipelines.encoding import Placement
 from vtok.pipelines.shard_thread import EventT, ShardThread
 from vtok.pipelines.tile import tile

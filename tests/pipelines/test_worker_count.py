@@ -7,7 +7,8 @@ from PIL import Image
 
 import vtok.pipelines.shard_worker as shard_worker
 from vtok.engine.decoding import DecodePool
-from vtok.pipelines.config import RunConfig, TileConfig
+from vtok.pipelines.command_config import TileConfig
+from vtok.pipelines.config import RunConfig
 from vtok.pipelines.tile import tile
 
 

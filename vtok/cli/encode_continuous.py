@@ -7,7 +7,7 @@ from vtok.cli.flags.run import RunFlags
 from vtok.cli.flags.talk import TalkFlags
 from vtok.cli.listening import listening
 from vtok.cli.talk import say_report
-from vtok.pipelines.config import EncodeContinuousConfig
+from vtok.pipelines.command_config import EncodeContinuousConfig
 
 
 def encode_continuous(

@@ -9,8 +9,8 @@ import time
 from vtok.engine.frechet import FidMeter
 from vtok.errors import FinishedWithFailuresError
 from vtok.models.inception import find_weights
+from vtok.pipelines.command_config import DecodeVqConfig
 from vtok.pipelines.compare import compare
-from vtok.pipelines.config import DecodeVqConfig
 from vtok.pipelines.decode_work import DecodeWork
 from vtok.pipelines.decoded_files import FilesOutput
 from vtok.pipelines.decoded_shards import ShardsOutput

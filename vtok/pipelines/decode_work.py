@@ -18,7 +18,8 @@ from vtok.errors import UsageError
 from vtok.io.places import place_of
 from vtok.models import registry
 from vtok.models.base import Tokenizer
-from vtok.pipelines.config import DecodeVqConfig, ModelConfig
+from vtok.pipelines.command_config import DecodeVqConfig
+from vtok.pipelines.config import ModelConfig
 from vtok.pipelines.encoding import LIBRARIES, Placement
 from vtok.pipelines.index_file import is_index_file, survey_index_file
 from vtok.pipelines.models import load_recorded_tokenizer, record_of

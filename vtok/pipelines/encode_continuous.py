@@ -18,7 +18,7 @@ from vtok.models.projecting import ProjectorRequest, project
 from vtok.models.projectorfile import ProjectorKind, projector_digest
 from vtok.models.sizing import resize
 from vtok.models.vision.sequence import ModelSequence
-from vtok.pipelines.config import (
+from vtok.pipelines.command_config import (
     EncodeContinuousConfig,
     OutputConfig,
     ProjectorConfig,

@@ -13,7 +13,7 @@ from vtok.engine.runner import EncodedSample
 from vtok.engine.times import StageTimes
 from vtok.models import registry
 from vtok.models.base import Tokenizer
-from vtok.pipelines.config import EncodeVqConfig
+from vtok.pipelines.command_config import EncodeVqConfig
 from vtok.pipelines.cut import (
     ModelNeeds,
     default_scheme,

@@ -21,12 +21,8 @@ from vtok.engine.sizing import find_batch_pixels
 from vtok.engine.times import StageTimes
 from vtok.errors import DegenerateSizeError, UsageError
 from vtok.models.base import Encoder
-from vtok.pipelines.config import (
-    EncodeContinuousConfig,
-    EncodeVqConfig,
-    ModelConfig,
-    RunConfig,
-)
+from vtok.pipelines.command_config import EncodeContinuousConfig, EncodeVqConfig
+from vtok.pipelines.config import ModelConfig, RunConfig
 from vtok.pipelines.cut import ModelNeeds
 from vtok.pipelines.models import recorded_option
 from vtok.pipelines.recipe import Recipe

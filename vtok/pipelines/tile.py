@@ -11,7 +11,7 @@ import numpy as np
 
 from vtok.engine.preparation import ImageTask, Outcome, Preparation, Prepared
 from vtok.errors import SampleError
-from vtok.pipelines.config import TileConfig
+from vtok.pipelines.command_config import TileConfig
 from vtok.pipelines.cut import scheme_for, scheme_record
 from vtok.pipelines.describe import carried, describe
 from vtok.pipelines.outcome import RunReport
