@@ -52,8 +52,8 @@ class PlanMismatchError(ManifestError):
     """The output folder was begun with another plan; the message lists the differences."""
 
 
-class UnreachableError(ManifestError):
-    """A record or shard cannot be read just now, which says nothing about what it holds."""
+class UnreachableError(ShardError, ManifestError):
+    """A shard or record cannot be read just now, which says nothing about what it holds."""
 
 
 class WeightsError(VtokError):

@@ -1,6 +1,6 @@
 """`vtok verify`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,8 +81,9 @@ def verify(path: Path, check: CheckFlags, said: TalkFlags) -> None:
     Every shard is hashed, read sample by sample (dtypes, ranges, finiteness, metadata) and counted
     again; commit records are held against the plan, the manifest against the commit records.
 
-    Exit codes: 0 all is there and whole; 3 something is damaged, or a decoded sample is unlike its
-    original; 8 what is there is whole, and the same command run again makes the rest.
+    Exit codes: 0 all is there and whole; 3 something is damaged or cannot be read just now (which
+    --repair leaves alone), or a decoded sample is unlike its original; 8 what is there is whole,
+    and the same command run again makes the rest.
 
     Examples:
       vtok verify out/
@@ -115,8 +116,43 @@ def verify(path: Path, check: CheckFlags, said: TalkFlags) -> None:
 
 
 def report_lines(report: "VerifyReport") -> Iterator[str]:
-    """Yield the report as people read it: a table of shards, or of those that are not whole."""
-    from vtok.report.printable import bytes_text, printable
+    """Yield the report as people read it."""
+    from vtok.report.printable import printable
+
+    yield from _table(report)
+    if report.quality is not None:
+        yield from comparison_lines(report.quality)
+    yield from _listed("damaged", report.damaged)
+    yield from _listed("unreachable", report.unreachable)
+    for name in report.removed[:_MOST_LISTED]:
+        yield f"removed: {printable(name)}"
+    if report.leftovers and not report.removed:
+        more = len(report.leftovers) - 1
+        also = f" and {more:,} more" if more else ""
+        yield f"left by an interrupted run: {printable(report.leftovers[0])}{also}"
+    counts = f"{report.total('num_samples'):,} samples"
+    if report.planned is not None:
+        counts = (
+            f"{report.planned:,} planned: {report.total('num_samples'):,} written, "
+            f"{report.total('duplicates'):,} duplicates, {report.total('failed'):,} failed"
+        )
+    num_read = sum(each.state in ("whole", "damaged") for each in report.shards)
+    yield f"{counts}; {num_read:,} of {len(report.shards):,} shards read"
+    yield f"{printable(report.path)}: {report.state}"
+
+
+def _listed(what: str, lines: Sequence[str]) -> Iterator[str]:
+    from vtok.report.printable import printable
+
+    for line in lines[:_MOST_LISTED]:
+        yield f"{what}: {printable(line)}"
+    if len(lines) > _MOST_LISTED:
+        yield f"and {len(lines) - _MOST_LISTED:,} more: --json lists all"
+
+
+def _table(report: "VerifyReport") -> Iterator[str]:
+    """Yield a table of the shards, or of those that are not whole."""
+    from vtok.report.printable import bytes_text
 
     shown = [each for each in report.shards if each.state != "whole"]
     if len(report.shards) <= _MOST_LISTED:
@@ -143,24 +179,3 @@ def report_lines(report: "VerifyReport") -> Iterator[str]:
             yield "  ".join(cells).rstrip()
     if len(shown) > _MOST_LISTED:
         yield f"and {len(shown) - _MOST_LISTED:,} more that are not whole: --json lists all"
-    if report.quality is not None:
-        yield from comparison_lines(report.quality)
-    for line in report.damaged[:_MOST_LISTED]:
-        yield f"damaged: {printable(line)}"
-    if len(report.damaged) > _MOST_LISTED:
-        yield f"and {len(report.damaged) - _MOST_LISTED:,} more: --json lists all"
-    for name in report.removed[:_MOST_LISTED]:
-        yield f"removed: {printable(name)}"
-    if report.leftovers and not report.removed:
-        more = len(report.leftovers) - 1
-        also = f" and {more:,} more" if more else ""
-        yield f"left by an interrupted run: {printable(report.leftovers[0])}{also}"
-    counts = f"{report.total('num_samples'):,} samples"
-    if report.planned is not None:
-        counts = (
-            f"{report.planned:,} planned: {report.total('num_samples'):,} written, "
-            f"{report.total('duplicates'):,} duplicates, {report.total('failed'):,} failed"
-        )
-    shards = len(report.shards) - report.num_missing
-    yield f"{counts}; {shards:,} of {len(report.shards):,} shards read"
-    yield f"{printable(report.path)}: {report.state}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from vtok.codeshape import CodeShape
-from vtok.errors import SampleError, ShardError
+from vtok.errors import SampleError, ShardError, UnreachableError
 from vtok.io.headers import read_header
 from vtok.io.places import Place, local_copy, sha256_of
 from vtok.pipelines.restore import plan_of
@@ -22,6 +22,7 @@ from vtok.shards.commit import CommitRecord
 from vtok.shards.header import ShardHeader
 from vtok.shards.plan import RunPlan
 from vtok.shards.reader import ADVICE, Shard
+from vtok.shards.recordfile import says_nothing
 from vtok.shards.samples import Sample
 from vtok.shards.usage import CodebookCounter
 
@@ -29,7 +30,7 @@ MAX_COUNTED_CODES = 1 << 22
 MAX_PROBLEMS = 20
 """So many lines tell what is wrong with a shard; a damaged one may have one for every sample."""
 
-AuditState = Literal["whole", "damaged", "missing"]
+AuditState = Literal["whole", "damaged", "unreachable", "missing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,8 @@ class ShardAudit:
 
     Attributes:
         name: Of its tar.
-        state: `whole`; `damaged`; or `missing`, of a run that has not come to it yet.
+        state: `whole`; `damaged`; `unreachable`, which may be whole; or `missing`, of a run that
+            has not come to it yet.
         num_bytes: Length of the tar.
         num_samples: Samples that could be read.
         num_views: Views in them.
@@ -46,6 +48,7 @@ class ShardAudit:
         failed: Samples that its commit record says have failed.
         duplicates: Samples that its commit record says are written elsewhere.
         problems: What is not as it should be, one line each, without the shard's name.
+        unreachable: Why it cannot be read just now, in one line; empty where it can be.
         picked: The samples that were asked for by position.
     """
 
@@ -58,6 +61,7 @@ class ShardAudit:
     failed: int = 0
     duplicates: int = 0
     problems: tuple[str, ...] = ()
+    unreachable: str = ""
     picked: tuple[Sample, ...] = field(default=(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -72,6 +76,7 @@ class ShardAudit:
             "failed": self.failed,
             "duplicates": self.duplicates,
             "problems": list(self.problems),
+            "unreachable": self.unreachable or None,
         }
 
 
@@ -99,6 +104,7 @@ def audit_shard(task: AuditTask) -> ShardAudit:
     problems: list[str] = []
     count = _Count(task.picks, task.referred)
     num_bytes = 0
+    unreachable = ""
     try:
         with local_copy(task.path) as path:
             num_bytes = path.stat().st_size
@@ -106,18 +112,23 @@ def audit_shard(task: AuditTask) -> ShardAudit:
                 problems += _check_bytes(path, num_bytes, task.commit)
             try:
                 _read(Shard(path), task, count, problems)
+            except UnreachableError as error:
+                unreachable = _without_path(str(error), str(path))
             except ShardError as error:
                 problems.append(_without_path(str(error), str(path)))
     except OSError as error:
-        problems.append(f"cannot be read: {error.strerror or error}")
-    else:
-        if task.commit is not None and not problems:
-            problems += _check_counts(count, task.commit)
-            problems += _check_referred(count, task.referred)
+        line = f"cannot be read: {error.strerror or error}"
+        if says_nothing(task.path, error):
+            unreachable = line
+        else:
+            problems.append(line)
+    if task.commit is not None and not problems and not unreachable:
+        problems += _check_counts(count, task.commit)
+        problems += _check_referred(count, task.referred)
     commit = task.commit
     return ShardAudit(
         name=task.path.name,
-        state="damaged" if problems else "whole",
+        state="damaged" if problems else "unreachable" if unreachable else "whole",
         num_bytes=num_bytes,
         num_samples=count.num_samples,
         num_views=count.num_views,
@@ -125,6 +136,7 @@ def audit_shard(task: AuditTask) -> ShardAudit:
         failed=commit.failed if commit else 0,
         duplicates=commit.duplicates if commit else 0,
         problems=tuple(problems[:MAX_PROBLEMS]),
+        unreachable=unreachable,
         picked=tuple(count.picked),
     )
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vtok.errors import InputError, ManifestError, ShardError
+from vtok.errors import InputError, ManifestError, ShardError, UnreachableError
 from vtok.io.files import PARTIAL_SUFFIX
 from vtok.io.places import Place, is_folder, names_in, num_bytes_of, place_of
 from vtok.pipelines.identical_samples import MAX_ASKED_UNASKED, find_identical
@@ -62,6 +62,8 @@ def inspect_shards(path: str, *, verify: bool = False, duplicates: bool = False)
         return facts
     try:
         identical = find_identical(shards)
+    except UnreachableError:
+        raise
     except ShardError as error:
         return replace(facts, health=replace(facts.health, damaged=(str(error),)))
     return replace(facts, identical=identical)
@@ -90,6 +92,8 @@ def _read_folder(path: str, plan: RunPlan, *, verify: bool) -> ShardsFacts:
     shards = [Shard(folder / f"shard-{n:06d}.tar", state.committed[n]) for n in state.committed]
     try:
         facts = _with_samples(facts, shards)
+    except UnreachableError:
+        raise
     except ShardError as error:
         damaged.append(str(error))
     if facts.header is not None and facts.header.plan_sha256 != plan.sha256:
@@ -101,6 +105,8 @@ def _check_manifest(folder: Place, plan: RunPlan, state: RunState) -> tuple[bool
     """Return whether there is a manifest, and what is wrong with it, if anything."""
     try:
         manifest = read_manifest(folder)
+    except UnreachableError:
+        raise
     except ManifestError as error:
         return True, f"{error}: run the same command again"
     if manifest is None:
@@ -204,6 +210,8 @@ def _read_tars(path: str) -> ShardsFacts:
             for indices in sample.indices.values() if counter else ():
                 assert counter is not None
                 counter.add(indices)
+    except UnreachableError:
+        raise
     except ShardError as error:
         damaged = str(error)
     first = looked_at[0] if looked_at else None

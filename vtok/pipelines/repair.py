@@ -9,9 +9,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from vtok.errors import OutputError, UsageError
-from vtok.io.files import PARTIAL_SUFFIX, folder_lock, sync_folder
-from vtok.io.places import Place
+from vtok.errors import OutputError
+from vtok.io.files import PARTIAL_SUFFIX, sync_folder
 from vtok.pipelines.audit import ShardAudit
 from vtok.shards.plan import MANIFEST_NAME, commit_name, shard_name
 
@@ -31,7 +30,7 @@ def find_leftovers(names: Iterable[str], found: Mapping[int, ShardAudit]) -> tup
 
 
 def repair(
-    folder: Place, damaged: Sequence[int], spoiled: Sequence[str], leftovers: Collection[str]
+    folder: Path, damaged: Sequence[int], spoiled: Sequence[str], leftovers: Collection[str]
 ) -> tuple[str, ...]:
     """Remove damaged shards with their records, what speaks of them, and leftovers.
 
@@ -42,26 +41,23 @@ def repair(
         leftovers: Names of files that an interrupted run left.
 
     The manifest goes first, a commit record before its tar: no moment shows one without the other.
+    Call it under the folder's lock only, held since before the damage was found.
 
     Raises:
-        UsageError: the folder is a URL.
-        OutputError: a run is at work in the folder, or a file cannot be removed.
+        OutputError: a file cannot be removed.
     """
-    if not isinstance(folder, Path):
-        raise UsageError(f"{folder}: --repair is for local folders: remove the objects by hand")
     doomed = [name for shard in damaged for name in (commit_name(shard), shard_name(shard))]
     first = [MANIFEST_NAME] if damaged and MANIFEST_NAME not in spoiled else []
     doomed = [*first, *spoiled, *doomed, *leftovers]
     removed = []
-    with folder_lock(folder):
-        for name in doomed:
-            path = folder / name
-            try:
-                path.unlink()
-                removed.append(name)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise OutputError(f"{path}: cannot be removed: {error.strerror}") from error
-        sync_folder(folder)
+    for name in doomed:
+        path = folder / name
+        try:
+            path.unlink()
+            removed.append(name)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be removed: {error.strerror}") from error
+    sync_folder(folder)
     return tuple(removed)

@@ -12,28 +12,27 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vtok.engine.decoding import default_num_workers
-from vtok.errors import InputError, ManifestError, ShardError, UnfinishedError, UsageError
+from vtok.errors import (
+    InputError,
+    ManifestError,
+    ShardError,
+    UnfinishedError,
+    UnreachableError,
+    UsageError,
+)
+from vtok.io.files import folder_lock
 from vtok.io.places import Place, is_folder, names_in, place_of
 from vtok.pipelines.audit import AuditTask, ShardAudit, audit_shard
-from vtok.pipelines.dedupe import recorded_twins
-from vtok.pipelines.failure_list import are_listed
-from vtok.pipelines.input_record import recorded_digest
 from vtok.pipelines.outcome import Comparison
 from vtok.pipelines.progress import Progress, Silence
-from vtok.pipelines.reference_list import are_references_listed
 from vtok.pipelines.repair import find_leftovers, repair
-from vtok.pipelines.roll_ups import (
-    DUPLICATES_NAME,
-    FAILURES_NAME,
-    IDENTICAL_NAME,
-    INPUTS_NAME,
-)
+from vtok.pipelines.roll_up_audit import audit_roll_ups
 from vtok.shards.commit import CommitRecord, read_commit
-from vtok.shards.manifest import read_manifest, roll_up
-from vtok.shards.plan import MANIFEST_NAME, RunPlan, commit_name, read_plan, shard_name
+from vtok.shards.plan import RunPlan, commit_name, read_plan, shard_name
 from vtok.shards.shardset import open_shards
 
 if TYPE_CHECKING:
@@ -88,6 +87,7 @@ class VerifyReport:
         planned: Samples of the plan; None of tars alone.
         shards: Every shard of the plan, in order, or every tar that was named.
         problems: What is wrong with the records of the whole, one line each.
+        roll_ups_unreachable: What of them cannot be read just now, one line each.
         leftovers: Files that an interrupted run left.
         has_records: Whether there is a plan; tars alone can only be read.
         is_finished: Whether the manifest is there.
@@ -100,6 +100,7 @@ class VerifyReport:
     planned: int | None
     shards: tuple[ShardAudit, ...]
     problems: tuple[str, ...] = ()
+    roll_ups_unreachable: tuple[str, ...] = ()
     leftovers: tuple[str, ...] = ()
     has_records: bool = True
     is_finished: bool = False
@@ -114,17 +115,26 @@ class VerifyReport:
         return (*lines, *self.problems, *self.too_unlike)
 
     @property
+    def unreachable(self) -> tuple[str, ...]:
+        """One line for everything that cannot be read just now, and may be whole."""
+        lines = [f"{each.name}: {each.unreachable}" for each in self.shards if each.unreachable]
+        return (*lines, *self.roll_ups_unreachable)
+
+    @property
     def num_missing(self) -> int:
         """Shards that the run has not come to."""
         return sum(each.state == "missing" for each in self.shards)
 
     @property
     def state(self) -> str:
-        """`repaired`, `damaged`, `unfinished` or `whole`."""
-        if self.removed and not self.too_unlike:
-            return "repaired"
-        if self.damaged:
+        """`damaged`, `unreachable`, `repaired`, `unfinished` or `whole`."""
+        is_repaired = bool(self.removed) and not self.too_unlike
+        if self.damaged and not is_repaired:
             return "damaged"
+        if self.unreachable:
+            return "unreachable"
+        if is_repaired:
+            return "repaired"
         return "unfinished" if self.has_records and not self.is_finished else "whole"
 
     def total(self, name: str) -> int:
@@ -136,12 +146,20 @@ class VerifyReport:
 
         Raises:
             ShardError: something is damaged; the message has the first thing.
+            UnreachableError: something cannot be read just now; the message has the first thing.
             UnfinishedError: what is there is whole, and something is still to be made.
         """
         state, damaged = self.state, self.damaged
         if state == "damaged":
             more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
             raise ShardError(f"{self.path} is damaged: {damaged[0]}{more}")
+        if state == "unreachable":
+            first, *others = self.unreachable
+            more = f" (and {len(others)} more)" if others else ""
+            raise UnreachableError(
+                f"{self.path}: {first}{more}: nothing is known of it, and it was left alone: make "
+                "it readable and verify again"
+            )
         if state == "repaired":
             raise UnfinishedError(
                 f"{self.path}: {len(self.removed)} files were removed: run the command that made "
@@ -171,6 +189,7 @@ class VerifyReport:
             "bytes": self.total("num_bytes"),
             "shards": [each.to_json() for each in self.shards],
             "problems": list(self.problems),
+            "unreachable": list(self.unreachable),
             "leftovers": list(self.leftovers),
             "too_unlike": list(self.too_unlike),
             "quality": None if self.quality is None else self.quality.to_json(),
@@ -195,7 +214,12 @@ def verify(config: VerifyConfig, progress: Progress | None = None) -> VerifyRepo
             return _verify_tars(config, progress)
         if plan.command == "decode-vq" and "output_format" not in plan.configuration:
             raise InputError(f"{config.path} holds decoded images, not shards: nothing to verify")
-        return _verify_folder(place, plan, config, progress)
+        if not config.repair:
+            return _verify_folder(place, plan, config, progress)
+        if not isinstance(place, Path):
+            raise UsageError(f"{place}: --repair is for local folders: remove the objects by hand")
+        with folder_lock(place):  # from before the first look: nothing removed has changed since
+            return _verify_folder(place, read_plan(place) or plan, config, progress)
     except OSError as error:
         raise InputError(f"cannot read {error.filename or place}: {error.strerror}") from error
 
@@ -239,7 +263,11 @@ def _verify_folder(
             commit.check_plan(plan)
         except ManifestError as error:
             line = str(error).replace(f"{folder / commit_name(shard)}: ", "its commit: ")
-            found[shard] = ShardAudit(name=name, state="damaged", problems=(line,))
+            found[shard] = (
+                ShardAudit(name=name, state="unreachable", unreachable=line)
+                if isinstance(error, UnreachableError)
+                else ShardAudit(name=name, state="damaged", problems=(line,))
+            )
             continue
         if name not in names:
             lost = ("it is gone, though its commit is there",)
@@ -266,57 +294,25 @@ def _verify_folder(
     audits = _audit(tasks, sum(counts), config.workers, progress)
     found |= dict(zip(commits, audits, strict=True))
     shards = tuple(found[shard] for shard in range(plan.num_shards))
-    is_finished, problem = _check_manifest(folder, plan, commits)
-    wrong = _wrong_lists(folder, plan, commits) if is_finished else ()
-    problems = [problem, *(f"{name} does not say what the records say" for name in wrong)]
+    unread = found.keys() - commits.keys()
+    are_all_read = all(found[shard].state != "unreachable" for shard in unread)
+    roll_ups = audit_roll_ups(folder, plan, commits, are_all_read=are_all_read)
     report = VerifyReport(
         path=config.path,
         planned=plan.num_samples,
         shards=shards,
-        problems=tuple(filter(None, problems)),
+        problems=roll_ups.problems,
+        roll_ups_unreachable=roll_ups.unreachable,
         leftovers=find_leftovers(names, found),
-        is_finished=is_finished,
+        is_finished=roll_ups.is_finished,
     )
     report = _with_quality(report, plan, tasks, config)
     if config.repair:
+        assert isinstance(folder, Path)
         broken = [shard for shard, audit in found.items() if audit.state == "damaged"]
-        spoiled = [MANIFEST_NAME, *wrong] if any(problems) else []
-        removed = repair(folder, broken, spoiled, report.leftovers)
+        removed = repair(folder, broken, roll_ups.spoiled, report.leftovers)
         report = replace(report, removed=removed)
     return report
-
-
-def _check_manifest(
-    folder: Place, plan: RunPlan, commits: dict[int, CommitRecord]
-) -> tuple[bool, str]:
-    """Return whether there is a manifest, and what is wrong with it, if anything."""
-    try:
-        manifest = read_manifest(folder)
-        if manifest is None:
-            return False, ""
-        if len(commits) != plan.num_shards:
-            return True, f"{MANIFEST_NAME} says that the run is finished, and it is not"
-        if manifest != roll_up(plan, list(commits.values())):
-            return True, f"{MANIFEST_NAME} does not say what the commit records say"
-    except ManifestError as error:
-        return True, str(error)
-    return True, ""
-
-
-def _wrong_lists(folder: Place, plan: RunPlan, commits: dict[int, CommitRecord]) -> tuple[str, ...]:
-    """Return the names of the lists beside the manifest that do not say what the records say."""
-    wrong = []
-    if len(commits) == plan.num_shards and not are_listed(folder, commits.values()):
-        wrong.append(FAILURES_NAME)
-    if plan.configuration.get("dedupe"):
-        if len(commits) == plan.num_shards and not are_references_listed(folder, commits.values()):
-            wrong.append(DUPLICATES_NAME)
-        if recorded_twins(folder, plan) is None:
-            wrong.append(IDENTICAL_NAME)
-    # Decoded images are of shards, which no list beside them names.
-    if plan.command != "decode-vq" and recorded_digest(folder) != plan.inputs_sha256:
-        wrong.append(INPUTS_NAME)
-    return tuple(wrong)
 
 
 def _audit(

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, BinaryIO, cast
 
-from vtok.errors import ManifestError, ShardError
+from vtok.errors import ManifestError, ShardError, UnreachableError
 from vtok.io.places import Place, open_place, sha256_of
 from vtok.io.tar import Member, iter_members, read_member
 from vtok.shards.commit import CommitRecord
@@ -31,6 +31,7 @@ from vtok.shards.fields import (
 from vtok.shards.header import MAX_HEADER_BYTES, ShardHeader
 from vtok.shards.keys import HEADER_MEMBER, check_key, split_member
 from vtok.shards.layouts import KEYS_FIELD, LIST_SUFFIX, METAS_FIELD
+from vtok.shards.recordfile import says_nothing
 from vtok.shards.samples import ImageBytes, ImageFormat, Sample
 
 ADVICE = "restore it, or remove it with its commit record and run the command that made it again"
@@ -110,6 +111,8 @@ class Shard:
     def __iter__(self) -> Iterator[Sample]:
         try:
             yield from self._samples()
+        except UnreachableError:
+            raise  # nothing is known that would have to be restored or removed
         except ShardError as error:
             raise ShardError(f"{error}: {ADVICE}") from error
 
@@ -176,7 +179,8 @@ class Shard:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: OSError) -> ShardError:
-        return ShardError(f"{self.path}: cannot be read: {error.strerror}")
+        found = UnreachableError if says_nothing(self.path, error) else ShardError
+        return found(f"{self.path}: cannot be read: {error.strerror or error}")
 
     def _members(self, file: BinaryIO) -> Iterator[Member]:
         num_bytes = file.seek(0, 2)

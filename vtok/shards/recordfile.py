@@ -13,10 +13,13 @@ from vtok.io.places import Place, open_place
 from vtok.shards.fields import MAX_JSON_BYTES, decode_json, encode_json
 from vtok.shards.strict import StrictObject
 
-_OF_THE_MOMENT = (
-    *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
-    *(errno.ESTALE, errno.ETIMEDOUT),
+_OF_THE_FILE = frozenset(
+    {
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ENXIO, errno.ELOOP),
+        *(errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)),
+    }
 )
+"""What a local file is lost with: it is missing, or no file, or its part of the disk fails."""
 
 
 def write_record(path: Path, value: dict[str, Any]) -> None:
@@ -32,12 +35,12 @@ def write_record(path: Path, value: dict[str, Any]) -> None:
 def says_nothing(path: Place, error: OSError) -> bool:
     """Return whether a file that could not be read may be whole all the same.
 
-    A store may be away, a file forbidden, descriptors used up; what is missing, or on a part of a
-    disk that fails, is lost.
+    A store may be away, a file forbidden, descriptors or memory used up: whatever does not tell
+    of damage tells nothing. Of a store only that an object is not there tells anything.
     """
     if isinstance(error, FileNotFoundError):
         return False
-    return not isinstance(path, Path) or error.errno in _OF_THE_MOMENT
+    return not isinstance(path, Path) or error.errno not in _OF_THE_FILE
 
 
 def read_record(path: Place) -> StrictObject | None:
@@ -54,7 +57,7 @@ def read_record(path: Place) -> StrictObject | None:
         return None
     except OSError as error:
         found = UnreachableError if says_nothing(path, error) else ManifestError
-        raise found(f"{path}: cannot be read: {error.strerror}") from error
+        raise found(f"{path}: cannot be read: {error.strerror or error}") from error
     try:
         return StrictObject(decode_json(data, where=str(path)), str(path))
     except ShardError as error:
