@@ -5,13 +5,18 @@
 The naive script is a DataLoader of two workers (Pillow, floats normalised there), batches of 32 in
 fp32 or under bf16 autocast, and webdataset's TarWriter; the loop at batch 1 is that of published
 extraction scripts: one image through the tokenizer, one .npy. Beside a device that only waits, the
-scripts differ in nothing but the host's work (`--only "host alone"`; fast is `--resizing fast`),
-and the start of vtok's decode workers, a quarter of a CPU second each, counts: take many images.
+scripts differ in nothing but the host's work (`--only "host alone"`): there the naive script
+prepares its images as those of transformers' models do, by their image processor, or by Pillow
+alone where transformers is not installed or `--pillow` is given; fast is `--resizing fast`. The
+start of vtok's decode workers, a quarter of a CPU second each, counts: take many images, which may
+be more than the folder has: they are then read again and again.
 With --clip the features are of a CLIP ViT-B/32 with random weights (needs transformers), else of
 vtok-base. CPU seconds count all processes; ratios are of medians.
 """
 
 import argparse
+import importlib.util
+import itertools
 import json
 import os
 import resource
@@ -19,7 +24,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +47,8 @@ SIDE_PX = 224
 class Photographs(torch.utils.data.Dataset[tuple[int, torch.Tensor]]):
     """What a script's dataset does: open, squash, to floats, normalise."""
 
-    def __init__(self, folder: str, limit: int, side_px: int) -> None:
-        files = (
-            path for path in Path(folder).rglob("*") if path.suffix.lower() in {".jpg", ".png"}
-        )
-        self.files = sorted(files)[:limit]
+    def __init__(self, files: Sequence[Path], side_px: int) -> None:
+        self.files = files
         self.side_px = side_px
 
     def __len__(self) -> int:
@@ -59,13 +62,34 @@ class Photographs(torch.utils.data.Dataset[tuple[int, torch.Tensor]]):
         return index, pixels.sub(0.5).div(0.5)
 
 
-def naive(data: Photographs, model: Callable[[torch.Tensor], torch.Tensor], field: str) -> None:
+class ProcessedPhotographs(Photographs):
+    """The same, by transformers' image processor: resized, cropped, normalised."""
+
+    def __init__(self, files: Sequence[Path], side_px: int) -> None:
+        from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+        super().__init__(files, side_px)
+        self.process = CLIPImageProcessorPil(
+            size={"shortest_edge": side_px}, crop_size={"height": side_px, "width": side_px}
+        )
+
+    def __getitem__(self, index: int) -> tuple[int, torch.Tensor]:
+        with Image.open(self.files[index]) as image:
+            found = self.process(images=image.convert("RGB"), return_tensors="pt")
+        return index, found["pixel_values"][0]
+
+
+def photographs(folder: str, limit: int) -> list[Path]:
+    """Return so many images of a folder, from its beginning again where it has fewer."""
+    found = (path for path in Path(folder).rglob("*") if path.suffix.lower() in {".jpg", ".png"})
+    return list(itertools.islice(itertools.cycle(sorted(found)), limit))
+
+
+def naive(
+    data: Photographs, model: Callable[[torch.Tensor], torch.Tensor], field: str, folder: str
+) -> None:
     loader = torch.utils.data.DataLoader(data, batch_size=32, num_workers=2)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        wds.TarWriter(f"{folder}/shard.tar") as writer,
-        torch.inference_mode(),
-    ):
+    with wds.TarWriter(f"{folder}/shard.tar") as writer, torch.inference_mode():
         for indices, pixels in loader:
             for index, array in zip(indices.tolist(), model(pixels).numpy(), strict=True):
                 writer.write({"__key__": f"{index:08d}", field: array})
@@ -81,9 +105,11 @@ def autocast(model: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., tor
     return run
 
 
-def one_by_one(data: Photographs, model: Callable[[torch.Tensor], torch.Tensor]) -> None:
+def one_by_one(
+    data: Photographs, model: Callable[[torch.Tensor], torch.Tensor], folder: str
+) -> None:
     loader = torch.utils.data.DataLoader(data, batch_size=1, num_workers=2)
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+    with torch.inference_mode():
         for index, pixels in loader:
             np.save(f"{folder}/{index.item()}.npy", model(pixels).numpy())
 
@@ -96,13 +122,14 @@ def waiting(shape: tuple[int, ...], dtype: torch.dtype, ms: float) -> Callable[.
     return run
 
 
-def costs(work: Callable[[], object], num_images: int) -> tuple[float, float]:
-    """Return CPU and wall milliseconds an image, children included."""
+def costs(work: Callable[[str], object], num_images: int) -> tuple[float, float]:
+    """Return CPU and wall milliseconds an image, children included, of work into a folder."""
     os.sync()
-    began, cpu = time.monotonic(), all_cpu()
-    work()
-    wall = time.monotonic() - began
-    return (all_cpu() - cpu) * 1000 / num_images, wall * 1000 / num_images
+    with tempfile.TemporaryDirectory() as folder:
+        began, cpu = time.monotonic(), all_cpu()
+        work(folder)
+        wall, used = time.monotonic() - began, all_cpu() - cpu
+    return used * 1000 / num_images, wall * 1000 / num_images
 
 
 def all_cpu() -> float:
@@ -120,11 +147,15 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clip", action="store_true")
+    parser.add_argument("--pillow", action="store_true", help="no script uses transformers")
     parser.add_argument("--only", default="", help="rows whose name has this in it")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        measure(options, clip(folder) if options.clip else "vtok-base")
+        files = photographs(options.folder, options.limit)
+        listed = Path(folder) / "photographs.txt"
+        listed.write_text("".join(f"{path.absolute()}\n" for path in files))
+        measure(options, files, str(listed), clip(folder) if options.clip else "vtok-base")
 
 
 def clip(folder: str) -> str:
@@ -137,17 +168,29 @@ def clip(folder: str) -> str:
     return folder
 
 
-def measure(options: argparse.Namespace, name_of_encoder: str) -> None:
+def measure(
+    options: argparse.Namespace, files: Sequence[Path], listed: str, name_of_encoder: str
+) -> None:
     encoder, tokenizer = load_encoder(name_of_encoder).eval(), load_tokenizer("vtok-base").eval()
-    squash = CutConfig(scheme="squash", options=SchemeOptions(tile_size_px=SIDE_PX))
+    has_transformers = importlib.util.find_spec("transformers") is not None
+    is_processed = has_transformers and not options.pillow
+
+    def cut(side_px: int, *, is_cropped: bool) -> CutConfig:
+        options = SchemeOptions(tile_size_px=side_px, patch_px=4)
+        return CutConfig(scheme="centre-crop" if is_cropped else "squash", options=options)
 
     def ours(
         tokens: Any, ms: float | None = None, dtype: str = "auto", resizing: Any = "exact"
     ) -> BenchReport:
         return bench(
             BenchConfig(
-                input=options.folder, tokens=tokens, limit=options.limit, rounds=1,
-                fake_device_ms=ms, cut=CutConfig() if ms is not None else squash,
+                input=listed, tokens=tokens, limit=options.limit, rounds=1,
+                fake_device_ms=ms,
+                cut=(
+                    cut(SIDE_PX, is_cropped=False)
+                    if ms is None
+                    else cut(256 if tokens == "vq" else 336, is_cropped=is_processed)
+                ),
                 model=ModelConfig(
                     name=name_of_encoder if tokens == "continuous" else "vtok-base",
                     compute_dtype=dtype,
@@ -156,43 +199,43 @@ def measure(options: argparse.Namespace, name_of_encoder: str) -> None:
             )
         )  # fmt: skip
 
-    data = Photographs(options.folder, options.limit, SIDE_PX)
-    large = Photographs(options.folder, options.limit, 336)
-    small = Photographs(options.folder, options.limit, 256)
+    data = Photographs(files, SIDE_PX)
+    usual = ProcessedPhotographs if is_processed else Photographs
+    large, small = usual(files, 336), usual(files, 256)
     features = waiting((576, 1024), torch.float16, 0.0)
     indices = waiting((256,), torch.int64, 0.0)
-    cases: dict[str, tuple[Callable[[], object], Callable[[], BenchReport]]] = {
+    cases: dict[str, tuple[Callable[[str], object], Callable[[], BenchReport]]] = {
         "features, naive fp32 script": (
-            lambda: naive(data, encoder.features, "npy"),
+            partial(naive, data, encoder.features, "npy"),
             lambda: ours("continuous"),
         ),
         "features, naive bf16 script": (
-            lambda: naive(data, autocast(encoder.features), "npy"),
+            partial(naive, data, autocast(encoder.features), "npy"),
             lambda: ours("continuous", dtype="bf16"),
         ),
         "features in fp32, the same": (
-            lambda: naive(data, encoder.features, "npy"),
+            partial(naive, data, encoder.features, "npy"),
             lambda: ours("continuous", dtype="fp32"),
         ),
         "indices, naive fp32 script": (
-            lambda: naive(data, tokenizer.tokenize, "npy"),
+            partial(naive, data, tokenizer.tokenize, "npy"),
             lambda: ours("vq"),
         ),
         "indices, loop at batch 1": (
-            lambda: one_by_one(data, tokenizer.tokenize),
+            partial(one_by_one, data, tokenizer.tokenize),
             lambda: ours("vq"),
         ),
         "host alone, 576x1024 fp16": (
-            lambda: naive(large, features, "npy"),
+            partial(naive, large, features, "npy"),
             lambda: ours("continuous", 0.0),
         ),
         "host alone, features, fast": (
-            lambda: naive(large, features, "npy"),
+            partial(naive, large, features, "npy"),
             lambda: ours("continuous", 0.0, resizing="fast"),
         ),
-        "host alone, 256 indices": (lambda: naive(small, indices, "npy"), lambda: ours("vq", 0.0)),
+        "host alone, 256 indices": (partial(naive, small, indices, "npy"), lambda: ours("vq", 0.0)),
         "host alone, indices, fast": (
-            lambda: naive(small, indices, "npy"),
+            partial(naive, small, indices, "npy"),
             lambda: ours("vq", 0.0, resizing="fast"),
         ),
     }
