@@ -99,7 +99,8 @@ def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def save_model(folder: Path, *, seed: int) -> Path:
     import torch
 
-    from vtok.models.vtok_base import VtokBaseConfig, VtokBaseTokenizer
+    from vtok.models.vtok_base import VtokBaseTokenizer
+    from vtok.models.vtok_base_networks import VtokBaseConfig
     from vtok.models.weights import save_folder
 
     torch.set_num_threads(1)

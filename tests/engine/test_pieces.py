@@ -21,7 +21,8 @@ from vtok.models.convnet import TAMING
 from vtok.models.convshape import ConvShape, Level, Stack
 from vtok.models.dalle import DalleShape, DalleTokenizer
 from vtok.models.reach import Reach
-from vtok.models.vtok_base import VtokBaseConfig, VtokBaseTokenizer
+from vtok.models.vtok_base import VtokBaseTokenizer
+from vtok.models.vtok_base_networks import VtokBaseConfig
 from vtok.records import Grid, Size
 
 CPU = torch.device("cpu")

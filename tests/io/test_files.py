@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vtok.errors import ManifestError, OutputError
-from vtok.io import files
+from vtok.io import files, json_files
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -157,16 +157,18 @@ def test_one_lock_per_folder(tmp_path: Path) -> None:
 
 @given(json_values)
 def test_canonical_json_round_trips(value: object) -> None:
-    data = files.canonical_json({"value": value})
+    data = json_files.canonical_json({"value": value})
     assert data.endswith(b"}\n")
-    assert files.parse_json(data, source="x") == {"value": json.loads(json.dumps(value))}
-    assert files.canonical_json(files.parse_json(data, source="x")) == data
+    assert json_files.parse_json(data, source="x") == {"value": json.loads(json.dumps(value))}
+    assert json_files.canonical_json(json_files.parse_json(data, source="x")) == data
 
 
 def test_key_order_does_not_matter() -> None:
-    assert files.canonical_json({"b": 1, "a": 2}) == files.canonical_json({"a": 2, "b": 1})
+    assert json_files.canonical_json({"b": 1, "a": 2}) == json_files.canonical_json(
+        {"a": 2, "b": 1}
+    )
     with pytest.raises(ValueError, match="not JSON compliant"):
-        files.canonical_json({"a": float("nan")})
+        json_files.canonical_json({"a": float("nan")})
 
 
 @pytest.mark.parametrize(
@@ -177,12 +179,12 @@ def test_damaged_records_are_named(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "plan.json"
     path.write_bytes(data)
     with pytest.raises(ManifestError, match=r"plan\.json is damaged"):
-        files.read_json(path)
+        json_files.read_json(path)
 
 
 def test_missing_record(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"cannot read .*plan\.json: No such file"):
-        files.read_json(tmp_path / "plan.json")
+        json_files.read_json(tmp_path / "plan.json")
 
 
 def test_an_interrupt_while_a_file_is_opened_stays_an_interrupt(

@@ -9,8 +9,9 @@ from checkpoints import llamagen
 from vtok.errors import UnknownNameError, WeightsError
 from vtok.models import fetching
 from vtok.models.building import family_names
+from vtok.models.finding import model_names
 from vtok.models.presets import PRESETS
-from vtok.models.registry import load_encoder, load_tokenizer, model_names
+from vtok.models.registry import load_encoder, load_tokenizer
 
 
 def test_every_row_is_of_a_family_that_exists() -> None:

@@ -11,7 +11,8 @@ from vtok.models.base import Tokenizer
 from vtok.models.dalle import DalleShape, DalleTokenizer
 from vtok.models.paella import PaellaShape, PaellaTokenizer
 from vtok.models.registry import load_tokenizer
-from vtok.models.vtok_base import VtokBaseConfig, VtokBaseTokenizer
+from vtok.models.vtok_base import VtokBaseTokenizer
+from vtok.models.vtok_base_networks import VtokBaseConfig
 
 
 def _random(tokenizer: Tokenizer) -> Tokenizer:

@@ -12,7 +12,7 @@ from vtok.records import Size
 from vtok.resolution import SchemeOptions, render, resolve, scheme_names
 from vtok.resolution import painters as module
 from vtok.resolution.painters import PILLOW, order_of_passes, painter
-from vtok.resolution.plan import Box, Resample
+from vtok.resolution.parts import Box, Resample
 from vtok.resolution.rendering import reduction_for
 
 MEAN_ERROR = 0.02

@@ -50,7 +50,8 @@ def photos(work: Path) -> Path:
 def model(work: Path) -> Path:
     import torch
 
-    from vtok.models.vtok_base import VtokBaseConfig, VtokBaseTokenizer
+    from vtok.models.vtok_base import VtokBaseTokenizer
+    from vtok.models.vtok_base_networks import VtokBaseConfig
     from vtok.models.weights import save_folder
 
     config = VtokBaseConfig(

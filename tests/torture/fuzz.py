@@ -42,8 +42,8 @@ else:
 
 with loading:
     from vtok.errors import ManifestError, SampleError, ShardError, VtokError, WeightsError
-    from vtok.io.files import parse_json
     from vtok.io.images import DecodeLimits, decode, read_header
+    from vtok.io.json_files import parse_json
     from vtok.io.sources import open_source
     from vtok.io.tar import iter_members, read_member
     from vtok.shards.commit import CommitRecord, Tally, commit_shard
@@ -212,7 +212,8 @@ def small_model() -> Path:
     """Return a model folder, made once."""
     import torch
 
-    from vtok.models.vtok_base import VtokBaseConfig, VtokBaseTokenizer
+    from vtok.models.vtok_base import VtokBaseTokenizer
+    from vtok.models.vtok_base_networks import VtokBaseConfig
     from vtok.models.weights import save_folder
 
     if not _MODEL:

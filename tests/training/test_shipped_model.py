@@ -11,7 +11,8 @@ from PIL import Image
 from vtok.errors import WeightsError
 from vtok.io.images import decode
 from vtok.models import registry
-from vtok.models.registry import SHIPPED, Shipped, load_encoder, load_tokenizer
+from vtok.models.finding import SHIPPED, Shipped
+from vtok.models.registry import load_encoder, load_tokenizer
 from vtok.training.validation import reconstruct, validate
 
 ROOT = Path(__file__).parents[2]

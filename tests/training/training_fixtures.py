@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from vtok.models.vtok_base import VtokBaseConfig
+from vtok.models.vtok_base_networks import VtokBaseConfig
 from vtok.training.recipe import TrainingRecipe
 
 Pixels = npt.NDArray[np.uint8]

@@ -1,8 +1,7 @@
 """Local files: written whole or not at all, hashed on the way, one writer per folder.
 
-In: paths and bytes. Out: files that are either absent or complete and durable, their SHA-256, JSON
-whose bytes depend on its content alone. This file does not know what the bytes mean, nor of remote
-storage (`vtok.io.remote`).
+In: paths and bytes. Out: files that are either absent or complete and durable, and their SHA-256.
+This file does not know what the bytes mean, nor of remote storage (`vtok.io.remote`).
 
 The order is that of a transaction: a temporary file in the same folder, its bytes, fsync, rename,
 fsync of the folder. A crash at any point leaves the old state or the new one, and at most a file
@@ -12,23 +11,20 @@ named `.<name>.<random>.partial` that no reader takes for anything.
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from vtok.errors import ManifestError, OutputError
+from vtok.errors import OutputError
 
 PARTIAL_SUFFIX = ".partial"
 LOCK_NAME = ".vtok.lock"
 Buffer = bytes | bytearray | memoryview
-
 _CHUNK_BYTES = 1 << 20
-_MAX_JSON_BYTES = 1 << 30
 _ADVICE = {
     errno.ENOSPC: "no space left: free some and run the same command again",
     errno.EDQUOT: "the disk quota is used up: free some and run the same command again",
@@ -237,74 +233,8 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def canonical_json(value: Any) -> bytes:
-    """Return JSON whose bytes depend on the content alone: sorted keys, a newline at the end.
-
-    Raises:
-        ValueError: a number is NaN or infinite.
-        TypeError: something is not JSON.
-    """
-    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False)
-    return text.encode("ascii") + b"\n"
-
-
-def write_json(path: str | os.PathLike[str], value: Any) -> str:
-    """Write canonical JSON atomically; return its SHA-256 in hexadecimal.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    return write_bytes(path, canonical_json(value))
-
-
-def parse_json(data: bytes, *, source: str) -> dict[str, Any]:
-    """Return the JSON object in some bytes.
-
-    Args:
-        data: The bytes.
-        source: What to call them in errors.
-
-    Raises:
-        ManifestError: they are not one JSON object with distinct keys.
-    """
-    try:
-        value = json.loads(data, object_pairs_hook=_distinct, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise ManifestError(f"{source} is damaged: not valid JSON ({_one_line(error)})") from error
-    if not isinstance(value, dict):
-        raise ManifestError(f"{source} is damaged: a JSON object was expected")
-    return value
-
-
-def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the JSON object in a file.
-
-    Raises:
-        ManifestError: the file is missing, unreadable or damaged; the message names it.
-    """
-    try:
-        with open_regular(path) as file:
-            if os.fstat(file.fileno()).st_size > _MAX_JSON_BYTES:
-                raise ManifestError(f"{path} is damaged: larger than any record that we write")
-            data = file.read()
-    except OSError as error:
-        raise ManifestError(f"cannot read {path}: {error.strerror}") from error
-    return parse_json(data, source=str(path))
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse an object that says two things under one name."""
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a key appears twice")
-    return result
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """Return what an error says, or what it is called where it says nothing, in one line."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -314,5 +244,5 @@ def _output_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why = _ADVICE.get(error.errno or 0, error.strerror or _one_line(error))
+        why = _ADVICE.get(error.errno or 0, error.strerror or one_line(error))
         raise OutputError(f"cannot write {path}: {why}") from error

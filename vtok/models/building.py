@@ -34,7 +34,8 @@ from vtok.models.unitokshape import unitok_shape, unitok_state
 from vtok.models.vitvqgan import FAMILY as VIT_VQGAN
 from vtok.models.vitvqgan import VitVqTokenizer
 from vtok.models.vitvqganshape import vitvq_shape, vitvq_state
-from vtok.models.vtok_base import FAMILY, VtokBaseConfig, VtokBaseTokenizer
+from vtok.models.vtok_base import VtokBaseTokenizer
+from vtok.models.vtok_base_networks import FAMILY, VtokBaseConfig
 from vtok.models.wrapped import DiffusersTokenizer, Emu3Tokenizer
 
 _CODEBOOK = "quantizer.codebook"

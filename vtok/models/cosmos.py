@@ -19,7 +19,8 @@ from typing import Any
 from torch import Tensor
 
 from vtok.errors import WeightsError
-from vtok.models.convshape import ConvShape, Stack, shape_from_tensors
+from vtok.models.convreading import shape_from_tensors
+from vtok.models.convshape import ConvShape, Stack
 from vtok.models.keymaps import TAMING, KeyMap
 from vtok.nn.patching import Patching, PatchMethod
 

@@ -15,7 +15,8 @@ from vtok.models import convnet, keymaps
 from vtok.models.base import PixelRange
 from vtok.models.conv_tokenizer import ConvTokenizer, QuantizerKind
 from vtok.models.convnet import ConvStyle
-from vtok.models.convshape import ConfigFields, ConvShape, shape_from_config, shape_from_tensors
+from vtok.models.convreading import ConfigFields, shape_from_config, shape_from_tensors
+from vtok.models.convshape import ConvShape
 from vtok.models.cosmos import FAMILY as COSMOS
 from vtok.models.cosmos import MARKS as COSMOS_MARKS
 from vtok.models.keymaps import KeyMap

@@ -1,68 +1,35 @@
-"""Names to models: what ships, what lies in a folder, what a hub has.
+"""Names to models: a tokenizer or an encoder, whatever it is and wherever its files are.
 
 In: a name (`vtok-base`, `llamagen-vq16`), a model folder, a weights file, or a hub id
 (`owner/name`). Out: a tokenizer or an encoder in eval mode that knows its specification and its
 weights' digest. Knows nothing of images.
 """
 
-import difflib
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
-from vtok.errors import UnknownNameError, UsageError, WeightsError
+from vtok.errors import UsageError, WeightsError
 from vtok.models import torchscript
 from vtok.models.base import Encoder, Output, Tokenizer
 from vtok.models.building import Parts, tokenizer_parts, vtok_base_config
 from vtok.models.converted import check_converted_output, write_converted
-from vtok.models.fetching import fetched, fetched_preset
-from vtok.models.modelfiles import CONFIG_NAME, WEIGHTS_SUFFIXES
+from vtok.models.finding import SHIPPED, find_folder, is_of_timm, vision_source
 from vtok.models.pickles import is_program
 from vtok.models.presets import PRESETS
 from vtok.models.vision.loading import load_vision_encoder
 from vtok.models.vision.sequence import ModelSequence
 from vtok.models.vision.sequence import load_sequence as sequence_of
-from vtok.models.vision.sources import FolderSource, HubSource, ModelSource, read_json
-from vtok.models.vision.timm_models import is_timm, load_timm_encoder
+from vtok.models.vision.timm_models import load_timm_encoder
 from vtok.models.vit import FAMILY as VIT_FAMILY
 from vtok.models.vit import vit_from_json
-from vtok.models.vtok_base import FAMILY, VtokBaseEncoder
-from vtok.models.weights import ModelFolder, load_model, open_folder, read_model, read_state
+from vtok.models.vtok_base import VtokBaseEncoder
+from vtok.models.vtok_base_networks import FAMILY
+from vtok.models.weights import ModelFolder, load_model, read_model, read_state
 
 DEFAULT_MODEL = "vtok-base"
-
-_SHIPPED = Path(__file__).parent / "shipped"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_PATH_STARTS = ("./", "../", "/", "~")  # what no hub id and no preset begins with
 _ENCODER_SKIPS = ("quantizer.", "synthesis.")  # of this package's own model
-
-
-@dataclass(frozen=True, slots=True)
-class Shipped:
-    """A model whose weights are in the package.
-
-    Attributes:
-        folder: Name of its folder.
-        weights_sha256: Digest that its weights must have.
-    """
-
-    folder: str
-    weights_sha256: str
-
-
-SHIPPED: dict[str, Shipped] = {
-    "vtok-base": Shipped(
-        "vtok-base", "8bfd5924782de014f01f7bddbfcee64d9fae57902fa68da2b1cf83effdbacda3"
-    ),
-}
-
-
-def model_names() -> tuple[str, ...]:
-    """Return the names of the models: those that ship, then the published ones."""
-    return (*sorted(SHIPPED), *sorted(PRESETS))
 
 
 def load_tokenizer(
@@ -165,9 +132,9 @@ def load_encoder(
         WeightsError: its files are missing, damaged, or of an architecture not known here.
         UsageError: it does not have that output or layer.
     """
-    source = _vision_source(name)
+    source = vision_source(name)
     if source is not None:
-        load = load_timm_encoder if _is_of_timm(source) else load_vision_encoder
+        load = load_timm_encoder if is_of_timm(source) else load_vision_encoder
         return load(source, name=name, output=output, layers=layers)
     folder = find_folder(name)
     config = folder.config
@@ -204,8 +171,8 @@ def load_sequence(name: str) -> ModelSequence:
         UsageError: it has no language model.
         WeightsError: its files are missing or damaged.
     """
-    source = _vision_source(name)
-    if source is None or _is_of_timm(source):
+    source = vision_source(name)
+    if source is None or is_of_timm(source):
         if source is None:
             find_folder(name)
         raise UsageError(f"--packed: {name} has no language model whose sequence this could be")
@@ -219,68 +186,7 @@ def encoder_digest(name: str) -> str | None:
         UnknownNameError: there is no such model.
         WeightsError: its files are missing or damaged.
     """
-    return None if _vision_source(name) is not None else find_folder(name).weights_sha256
-
-
-def _vision_source(name: str) -> ModelSource | None:
-    """Return where the files of a model of transformers or timm are; None for any other model."""
-    path = Path(name)
-    source: ModelSource
-    if name in SHIPPED or name in PRESETS or path.is_file():
-        return None
-    if path.is_dir():
-        source = FolderSource(path)
-    elif _HUB_ID.fullmatch(name) and not _is_place(name):
-        source = HubSource(name)
-    else:
-        return None
-    config = read_json(source, CONFIG_NAME)
-    known = config is not None and ("model_type" in config or is_timm(config))
-    return source if known else None
-
-
-def _is_of_timm(source: ModelSource) -> bool:
-    return is_timm(read_json(source, CONFIG_NAME) or {})
-
-
-def _is_place(name: str) -> bool:
-    """Whether a name can only be that of a file or folder, there or not."""
-    return (
-        Path(name).suffix in WEIGHTS_SUFFIXES or name.startswith(_PATH_STARTS) or name[-1:] == "/"
-    )
-
-
-def find_folder(name: str) -> ModelFolder:
-    """Return the model folder behind a name, its shipped digest checked.
-
-    Raises:
-        UnknownNameError: there is no such model.
-        WeightsError: its files are missing, damaged, or not those that were shipped.
-    """
-    if name in SHIPPED:
-        shipped = SHIPPED[name]
-        folder = open_folder(_SHIPPED / shipped.folder)
-        if folder.weights_sha256 != shipped.weights_sha256:
-            raise WeightsError(
-                f"the weights of {name} in {folder.path} are not those that were shipped: "
-                "install vtok again"
-            )
-        return folder
-    path = Path(name)
-    if path.is_dir() or path.is_file():
-        return open_folder(path)
-    if name in PRESETS:
-        return open_folder(fetched_preset(name, PRESETS[name]))
-    if _is_place(name):
-        raise WeightsError(f"{name}: no such file or folder")
-    if _HUB_ID.fullmatch(name) and not path.exists():
-        return open_folder(fetched(name))
-    near = difflib.get_close_matches(name, model_names(), n=3, cutoff=0.4)
-    hint = f"did you mean {', '.join(near)}?" if near else "`vtok models` lists those with names"
-    raise UnknownNameError(
-        f"no model {name!r}: {hint} (or give a model folder, a weights file, or a hub id like "
-        "owner/name)"
-    )
+    return None if vision_source(name) is not None else find_folder(name).weights_sha256
 
 
 def _checked(name: str, tokenizer: Tokenizer) -> Tokenizer:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from vtok.errors import WeightsError
-from vtok.models.convshape import ConvShape, shape_from_tensors
+from vtok.models.convreading import shape_from_tensors
+from vtok.models.convshape import ConvShape
 from vtok.models.keymaps import TAMING
 
 FAMILY = "rq-vae"

@@ -13,7 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from vtok.errors import WeightsError
-from vtok.models.convshape import Stack, stack_from_tensors, tensor_size
+from vtok.models.convreading import stack_from_tensors, tensor_size
+from vtok.models.convshape import Stack
 from vtok.models.keymaps import MASKGIT, KeyMap
 from vtok.nn.quantizer import Metric
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from vtok.engine.decoding import default_num_workers
 from vtok.engine.runner import Runner
 from vtok.errors import OutputError
-from vtok.io.files import make_folder, read_json, remove_partials, write_bytes, write_json
+from vtok.io.files import make_folder, remove_partials, write_bytes
+from vtok.io.json_files import read_json, write_json
 from vtok.io.sources import SourceItem, open_source
 from vtok.pipelines.decode_samples import decode_samples
 from vtok.pipelines.decode_work import DecodeWork

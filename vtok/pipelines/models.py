@@ -13,6 +13,7 @@ from vtok.errors import ManifestError, UnknownNameError, UsageError, VtokError, 
 from vtok.io.places import Place
 from vtok.models import registry
 from vtok.models.base import Encoder, Tokenizer, TokenizerSpec
+from vtok.models.finding import find_folder
 from vtok.pipelines.cut import ModelNeeds
 from vtok.records import Size
 from vtok.shards.header import ModelRecord
@@ -81,8 +82,8 @@ class RunModel(Generic[ModelT]):
 
 
 def tokenizer_digest(name: str) -> str:
-    """Return the digest of a tokenizer's weights; errors as `registry.find_folder`."""
-    return registry.find_folder(name).weights_sha256
+    """Return the digest of a tokenizer's weights; errors as `find_folder`."""
+    return find_folder(name).weights_sha256
 
 
 def recorded_option(output: Place, name: str) -> Any:
@@ -146,7 +147,7 @@ def load_recorded_tokenizer(
     """
     asked = name or record.name
     try:
-        folder = registry.find_folder(asked)
+        folder = find_folder(asked)
         found = {folder.weights_sha256, folder.source.get("weights_sha256")}
         if record.weights_sha256 in found:
             return registry.load_tokenizer(

@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vtok.errors import OutputError, PlanMismatchError
-from vtok.io.files import canonical_json, folder_lock, make_folder
+from vtok.io.files import folder_lock, make_folder
+from vtok.io.json_files import canonical_json
 from vtok.io.places import RemotePath, names_in, open_place
 from vtok.io.publishing import put_bytes, put_file, put_new, remove_object
 from vtok.pipelines.outputs import OURS, Held, Trust

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vtok.resolution.options import SchemeOptions
-    from vtok.resolution.plan import Box, Canvas, Plan, Region, Run, Segment, View
+    from vtok.resolution.parts import Box, Canvas, Region, Run, Segment, View
+    from vtok.resolution.plan import Plan
     from vtok.resolution.rendering import render, stitch
     from vtok.resolution.scheme import Scheme
     from vtok.resolution.schemes import ROWS, find_row, resolve, scheme_names
@@ -34,15 +35,15 @@ __all__ = [
 
 _HOMES = {
     "ROWS": "schemes",
-    "Box": "plan",
-    "Canvas": "plan",
+    "Box": "parts",
+    "Canvas": "parts",
     "Plan": "plan",
-    "Region": "plan",
-    "Run": "plan",
+    "Region": "parts",
+    "Run": "parts",
     "Scheme": "scheme",
     "SchemeOptions": "options",
-    "Segment": "plan",
-    "View": "plan",
+    "Segment": "parts",
+    "View": "parts",
     "find_row": "schemes",
     "render": "rendering",
     "resolve": "schemes",

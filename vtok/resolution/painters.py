@@ -20,7 +20,7 @@ from PIL import Image
 
 from vtok.errors import UsageError
 from vtok.records import Size
-from vtok.resolution.plan import Box, Resample
+from vtok.resolution.parts import Box, Resample
 
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]

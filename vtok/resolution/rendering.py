@@ -13,7 +13,8 @@ from PIL import Image
 
 from vtok.errors import UsageError
 from vtok.resolution.painters import PILLOW, Colour, Painter, PictureT
-from vtok.resolution.plan import Box, Canvas, Plan, View
+from vtok.resolution.parts import Box, Canvas, View
+from vtok.resolution.plan import Plan
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vtok.errors import PlanMismatchError
-from vtok.io.files import write_json
+from vtok.io.json_files import write_json
 from vtok.io.places import Place
 from vtok.shards.fields import encode_json
 from vtok.shards.header import FORMAT_VERSION, ModelRecord, check_version

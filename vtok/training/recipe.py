@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from vtok.errors import UnknownNameError, UsageError
-from vtok.models.vtok_base import VtokBaseConfig
+from vtok.models.vtok_base_networks import VtokBaseConfig
 
 Precision = Literal["bf16", "fp32"]
 

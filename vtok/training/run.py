@@ -20,7 +20,8 @@ from PIL import Image
 
 from vtok.engine.quality import psnr
 from vtok.io.files import folder_lock, make_folder, remove_partials, write_bytes
-from vtok.models.vtok_base import VtokBaseConfig, VtokBaseTokenizer
+from vtok.models.vtok_base import VtokBaseTokenizer
+from vtok.models.vtok_base_networks import VtokBaseConfig
 from vtok.models.weights import ModelFolder, save_folder
 from vtok.report import Pair, contact_sheet
 from vtok.training.crops import RandomCrops

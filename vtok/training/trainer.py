@@ -17,7 +17,8 @@ from torch import Tensor
 
 from vtok.errors import WeightsError
 from vtok.io.files import write_bytes
-from vtok.models.vtok_base import VtokBaseConfig, VtokBaseTokenizer
+from vtok.models.vtok_base import VtokBaseTokenizer
+from vtok.models.vtok_base_networks import VtokBaseConfig
 from vtok.nn.quantizer import EmaVectorQuantizer
 from vtok.training.loader import Batches, CropLoader
 from vtok.training.loss import reconstruction_loss

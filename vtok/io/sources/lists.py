@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vtok.errors import InputError, UnreadableImageError
-from vtok.io.files import canonical_json, open_regular
+from vtok.io.files import open_regular
+from vtok.io.json_files import canonical_json
 from vtok.io.remote import is_url, read_url
 from vtok.io.sources.folders import FileItem
 from vtok.io.sources.item import Source, SourceItem

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from vtok.errors import InputError, UnreadableImageError
-from vtok.io.files import canonical_json, open_regular
+from vtok.io.files import open_regular
+from vtok.io.json_files import canonical_json
 from vtok.io.paths import path_text
 from vtok.io.remote import is_url, open_url
 from vtok.io.sources.item import UNKNOWN, Source, SourceItem

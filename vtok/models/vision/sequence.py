@@ -24,7 +24,8 @@ from vtok.models.modelfiles import CONFIG_NAME
 from vtok.models.vision.safefile import SafeFiles
 from vtok.models.vision.sources import ModelSource, open_weights, read_json
 from vtok.models.vision.wholes import WHOLES
-from vtok.resolution.plan import Plan, Run
+from vtok.resolution.parts import Run
+from vtok.resolution.plan import Plan
 
 Array = npt.NDArray[Any]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from vtok.records import Grid, Size
-from vtok.resolution.plan import BLACK, Box, Canvas, View
+from vtok.resolution.parts import BLACK, Box, Canvas, View
 from vtok.resolution.policies.cutters import Cut, tile_views
 from vtok.resolution.policies.frames import ceil_to, identity, squashed
 

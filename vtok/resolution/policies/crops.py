@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from vtok.errors import DegenerateSizeError
 from vtok.records import Grid, Size
-from vtok.resolution.plan import Box, Resample, Role, View
+from vtok.resolution.parts import Box, Resample, Role, View
 from vtok.resolution.policies.aspects import ClosestAspect
 from vtok.resolution.policies.cutters import Cut, tile_names, tile_views
 from vtok.resolution.policies.frames import identity, squashed

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
 from vtok.records import Grid, Size
-from vtok.resolution.plan import Box, Canvas, Resample, View
+from vtok.resolution.parts import Box, Canvas, Resample, View
 from vtok.resolution.policies.fits import Fit
 from vtok.resolution.policies.frames import Frame, identity
 from vtok.resolution.policies.placements import Placer

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from vtok.records import Grid, Size
-from vtok.resolution.plan import Run, Segment
+from vtok.resolution.parts import Run, Segment
 from vtok.resolution.policies.cutters import Cut
 from vtok.resolution.policies.layouts import Mark
 

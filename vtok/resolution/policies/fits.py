@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vtok.records import Size
-from vtok.resolution.plan import BLACK, WHITE, Box, Canvas, Fill, Resample
+from vtok.resolution.parts import BLACK, WHITE, Box, Canvas, Fill, Resample
 from vtok.resolution.policies.frames import degenerate, squashed
 from vtok.resolution.policies.grids import float32
 

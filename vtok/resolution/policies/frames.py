@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from vtok.errors import DegenerateSizeError
 from vtok.records import Size
 from vtok.resolution.options import Align
-from vtok.resolution.plan import BLACK, Box, Canvas, Resample
+from vtok.resolution.parts import BLACK, Box, Canvas, Resample
 
 
 class Laid(NamedTuple):

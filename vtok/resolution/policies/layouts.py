@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from vtok.records import Size
-from vtok.resolution.plan import Run, RunKind, Segment
+from vtok.resolution.parts import Run, RunKind, Segment
 from vtok.resolution.policies.cutters import Cut
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from vtok.errors import DegenerateSizeError
 from vtok.records import Size
-from vtok.resolution.plan import BLACK, Box, Canvas, Fill, Resample
+from vtok.resolution.parts import BLACK, Box, Canvas, Fill, Resample
 from vtok.resolution.policies.frames import Laid, ceil_to, degenerate, squashed, whole
 
 

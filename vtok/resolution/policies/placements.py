@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from vtok.errors import DegenerateSizeError
 from vtok.records import Grid, Size
-from vtok.resolution.plan import Box, Canvas, Resample
+from vtok.resolution.parts import Box, Canvas, Resample
 from vtok.resolution.policies.fits import Fit
 from vtok.resolution.policies.grids import GridPolicy
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from vtok.records import Grid, Size
-from vtok.resolution.plan import Box, Canvas, View
+from vtok.resolution.parts import Box, Canvas, View
 from vtok.resolution.policies.cutters import Cut
 from vtok.resolution.policies.frames import identity
 
