@@ -37,7 +37,9 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from vtok.models.registry import load_encoder, load_tokenizer
-from vtok.pipelines.bench import BenchConfig, BenchReport, bench
+from vtok.pipelines.bench import bench
+from vtok.pipelines.bench_report import BenchReport
+from vtok.pipelines.bench_subject import BenchConfig
 from vtok.pipelines.config import CutConfig, ModelConfig
 from vtok.resolution import SchemeOptions
 

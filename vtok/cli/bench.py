@@ -92,8 +92,8 @@ def bench(images: Input, model: ModelFlags, cut: CutFlags, flags: BenchFlags) ->
       vtok bench photos/ --search
       vtok bench photos/ --batch-sizes --scheme squash --tile-size 224
     """
-    from vtok.pipelines.bench import BenchConfig  # brings torch
     from vtok.pipelines.bench import bench as run_bench
+    from vtok.pipelines.bench_subject import BenchConfig  # brings torch
 
     config = BenchConfig(
         input=images,
