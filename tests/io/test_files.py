@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,36 @@ def test_write_counts_hashes_and_leaves_one_file(tmp_path: Path) -> None:
     assert file.sha256 == hashlib.sha256(b"onetwo").hexdigest()
     assert file.sha256 == files.sha256_file(tmp_path / "a.tar") == files.sha256_bytes(b"onetwo")
     assert names(tmp_path) == ["a.tar"]
+
+
+def test_large_pieces_are_hashed_beside_in_their_order(tmp_path: Path) -> None:
+    large, small = os.urandom(files._BESIDE_BYTES + 1), b"between"
+    with files.atomic_writer(tmp_path / "a.tar") as file:
+        for piece in (large, small, large[::-1], small):
+            mine = bytearray(piece)
+            file.write(mine)
+            mine[:] = bytes(len(mine))  # no writer's any more
+    assert file.sha256 == hashlib.sha256(large + small + large[::-1] + small).hexdigest()
+    assert file.sha256 == files.sha256_file(tmp_path / "a.tar")
+    assert "vtok-hash" not in {thread.name.rpartition("_")[0] for thread in threading.enumerate()}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_disk_that_fills_up_leaves_no_thread(tmp_path: Path) -> None:
+    def fill() -> None:
+        with (
+            Path("/dev/full").open("wb", buffering=0) as full,
+            files.atomic_writer(tmp_path / "a.tar") as file,
+        ):
+            file.write(os.urandom(files._BESIDE_BYTES))
+            file._file.close()
+            file._file = full
+            file.write(os.urandom(files._BESIDE_BYTES))
+
+    with pytest.raises(OutputError, match="no space left"):
+        fill()
+    assert "vtok-hash" not in {thread.name.rpartition("_")[0] for thread in threading.enumerate()}
+    assert names(tmp_path) == []
 
 
 def test_the_umask_decides_the_permissions(tmp_path: Path) -> None:

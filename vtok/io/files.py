@@ -15,6 +15,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -25,6 +26,7 @@ PARTIAL_SUFFIX = ".partial"
 LOCK_NAME = ".vtok.lock"
 Buffer = bytes | bytearray | memoryview
 _CHUNK_BYTES = 1 << 20
+_BESIDE_BYTES = 1 << 19  # from here on hashing, a core's work, goes on beside writing
 _ADVICE = {
     errno.ENOSPC: "no space left: free some and run the same command again",
     errno.EDQUOT: "the disk quota is used up: free some and run the same command again",
@@ -48,20 +50,33 @@ class HashingWriter:
         self._file = file
         self._path = path
         self._hash = hashlib.sha256()
+        self._beside: ThreadPoolExecutor | None = None
         self.num_bytes = 0
 
     def write(self, data: Buffer) -> int:
-        """Append the bytes; return how many.
+        """Append the bytes; return how many. They are done with when this returns.
 
         Raises:
             OutputError: there is no space for them, or the disk fails.
         """
         view = memoryview(data).cast("B")
-        with _output_errors(self._path):
-            self._file.write(view)
-        self._hash.update(view)
+        if view.nbytes < _BESIDE_BYTES:
+            with _output_errors(self._path):
+                self._file.write(view)
+            self._hash.update(view)
+        else:
+            self._beside = self._beside or ThreadPoolExecutor(1, "vtok-hash")
+            hashing = self._beside.submit(self._hash.update, view)
+            with _output_errors(self._path):
+                self._file.write(view)
+            hashing.result()
         self.num_bytes += view.nbytes
         return view.nbytes
+
+    def end(self) -> None:
+        """End the thread that hashes, if there is one; nothing is written from here on."""
+        if self._beside is not None:
+            self._beside.shutdown()
 
     def flush(self) -> None:
         """Hand what is buffered to the operating system."""
@@ -91,10 +106,12 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[HashingWriter]:
     target = Path(path)
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
     file: BinaryIO | None = None
+    writer: HashingWriter | None = None
     try:  # from before the file is there: an interrupt may come before it has a name here
         with _output_errors(target):
             file = temporary.open("xb")
-        yield HashingWriter(file, target)
+        writer = HashingWriter(file, target)
+        yield writer
         with _output_errors(target):
             file.flush()
             os.fsync(file.fileno())
@@ -107,6 +124,9 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[HashingWriter]:
         with suppress(OSError):
             temporary.unlink()
         raise
+    finally:
+        if writer is not None:
+            writer.end()
     with _output_errors(target):
         sync_folder(target.parent)
 
