@@ -17,6 +17,7 @@ from vtok.io.remote import is_url, open_url, read_range
 from vtok.io.sources.item import (
     Source,
     SourceItem,
+    changed_since_listed,
     describe_ignored,
     extension,
     has_image_extension,
@@ -93,11 +94,16 @@ class ArchiveItem(SourceItem):
             return read_range(self._archive.name, member.offset, member.num_bytes)
         try:
             with open_regular(self._archive.name) as file:
-                return read_member(file, member, source=self._archive.name)
+                data = read_member(file, member, source=self._archive.name)
+                now = os.fstat(file.fileno())
         except OSError as error:
             raise UnreadableImageError(f"cannot read {self.location}: {error.strerror}") from error
         except ShardError as error:
             raise UnreadableImageError(str(error)) from error
+        if (now.st_size, now.st_mtime_ns) != (self._archive.num_bytes, self._archive.mtime_ns):
+            name = path_text(os.fsencode(self._archive.name))
+            raise UnreadableImageError(changed_since_listed(name))
+        return data
 
     def digest_line(self) -> bytes:
         """Return the archive's last name and facts, and where in it the sample's members lie."""

@@ -19,6 +19,7 @@ from vtok.io.sources.item import (
     Source,
     SourceItem,
     accepted_extensions,
+    changed_since_listed,
     describe_ignored,
     extension,
     has_image_extension,
@@ -70,7 +71,8 @@ class FileItem(SourceItem):
 
     def read(self, *, max_bytes: int | None = None) -> bytes:
         """Return the encoded image."""
-        return read_file(os.path.join(self._root, self._path), max_bytes=max_bytes)
+        path = os.path.join(self._root, self._path)
+        return read_file(path, self.size_bytes, self.mtime_ns, max_bytes=max_bytes)
 
     def read_sidecars(self) -> dict[str, bytes]:
         """Return the files of the same stem."""
@@ -78,7 +80,8 @@ class FileItem(SourceItem):
         found = {}
         for sidecar in self._sidecars:
             refuse_long(sidecar.size_bytes, path_text(sidecar.name))
-            found[sidecar.kind] = read_file(os.path.join(folder, sidecar.name))
+            path = os.path.join(folder, sidecar.name)
+            found[sidecar.kind] = read_file(path, sidecar.size_bytes, sidecar.mtime_ns)
         return found
 
     def digest_line(self) -> bytes:
@@ -89,11 +92,19 @@ class FileItem(SourceItem):
         return b"\x00".join(parts).replace(b"\n", b"\x00\x00")
 
 
-def read_file(path: bytes, *, max_bytes: int | None = None) -> bytes:
+def read_file(
+    path: bytes, size_bytes: int, mtime_ns: int, *, max_bytes: int | None = None
+) -> bytes:
     """Return the bytes of a regular file.
 
+    Args:
+        path: Of the file.
+        size_bytes: Its length when it was listed; `UNKNOWN` if it could not be looked at.
+        mtime_ns: When it had been changed last then.
+        max_bytes: Stop after one byte more than this.
+
     Raises:
-        UnreadableImageError: it cannot be opened or read.
+        UnreadableImageError: it cannot be opened or read, or has changed since.
     """
     try:
         with open_regular(path) as file:
@@ -103,10 +114,13 @@ def read_file(path: bytes, *, max_bytes: int | None = None) -> bytes:
             data = file.read(min(told, most))
             if len(data) == told < most:  # it has grown, or did not tell
                 data += file.read(-1 if max_bytes is None else most - told)
-            return data
+            now = os.fstat(file.fileno())
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise UnreadableImageError(f"cannot read {path_text(path)}: {why}") from error
+    if size_bytes != UNKNOWN and (now.st_size, now.st_mtime_ns) != (size_bytes, mtime_ns):
+        raise UnreadableImageError(changed_since_listed(path_text(path)))
+    return data
 
 
 class FileSource(Source):

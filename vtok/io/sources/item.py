@@ -120,6 +120,11 @@ def refuse_long(num_bytes: int, name: str) -> None:
         )
 
 
+def changed_since_listed(name: str) -> str:
+    """Return what is said of a file that is not the one any more that the plan speaks of."""
+    return f"{name} has changed since it was listed"
+
+
 def describe_ignored(ignored: Counter[str]) -> str:
     """Return what was passed over, most frequent first: `3 .txt, 1 .mp4`."""
     ranked = sorted(ignored.items(), key=lambda pair: (-pair[1], pair[0]))

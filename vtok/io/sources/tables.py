@@ -15,7 +15,7 @@ from vtok.io.files import open_regular
 from vtok.io.json_files import canonical_json
 from vtok.io.paths import path_text
 from vtok.io.remote import is_url, open_url
-from vtok.io.sources.item import UNKNOWN, Source, SourceItem
+from vtok.io.sources.item import UNKNOWN, Source, SourceItem, changed_since_listed
 
 IMAGE_COLUMNS = ("image", "jpg", "png", "bytes", "image_bytes", "img")
 
@@ -152,7 +152,7 @@ def _image_column(table: Table, group: int) -> Any:
     """Return the image column of a row group; the cache holds two of them per process."""
     with _open(table.name) as (parquet, num_bytes, mtime_ns):
         if (num_bytes, mtime_ns) != (table.num_bytes, table.mtime_ns):
-            raise UnreadableImageError(f"{table.name} has changed since it was listed")
+            raise UnreadableImageError(changed_since_listed(path_text(os.fsencode(table.name))))
         return parquet.read_row_group(group, columns=[table.column]).column(0)
 
 
