@@ -134,6 +134,19 @@ class Misbehaving:
 
 
 @dataclass(frozen=True)
+class Pausing:
+    """Takes a moment over its first image, and says so by a file."""
+
+    mark: Path
+
+    def prepare(self, task: ImageTask) -> Outcome:
+        if task.index == 0:
+            self.mark.touch()
+            time.sleep(0.3)
+        return small_preparation().prepare(task)
+
+
+@dataclass(frozen=True)
 class Probing:
     """Reports from inside the worker, in the place where conversions are."""
 

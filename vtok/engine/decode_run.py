@@ -34,6 +34,8 @@ MAX_ATTEMPTS = 2
 MAX_FALSE_STARTS = 3  # in one run; a worker that dies while it loads has no image to blame
 START_TIMEOUT_S = 120.0  # for a worker to load; a second is usual
 JUDGED_EVERY_S = 1.0
+LOOKS_EVERY_S = 1.0  # at the clock, while an image is in work
+STOPPED_S = 1.0  # so late only comes who was stopped, or has no core: the workers had none either
 HEADROOM = 1.25  # of workers over what the rates ask for, since neither rate is steady
 
 
@@ -243,8 +245,11 @@ class DecodeRun:
     def _wait(self) -> None:
         """Sleep until a worker replies or dies, the caller takes an outcome, or time is up."""
         due = [self._due(worker) for worker in self._workers]
-        remaining = max(0.0, min(due) - monotonic())
-        events = self._selector.select(None if remaining == math.inf else remaining)
+        began = monotonic()
+        remaining = max(0.0, min(due) - began)
+        asked = min(remaining, LOOKS_EVERY_S)
+        events = self._selector.select(None if remaining == math.inf else asked)
+        self._forgive(monotonic() - began - asked)
         if events and self._num_prepared and not self._is_stopped:
             time.sleep(GATHERED_S)
         for key, _ in events:
@@ -254,6 +259,12 @@ class DecodeRun:
                 continue
             while self._listen(worker) and worker.assignments and worker.has_reply():
                 pass
+
+    def _forgive(self, late_s: float) -> None:
+        """Take the time off in which everything stood still: a job that was suspended goes on."""
+        if late_s > STOPPED_S:
+            for worker in self._workers:
+                worker.working_since += late_s
 
     def _due(self, worker: WorkerProcess) -> float:
         """Return when a worker must have said something, as `time.monotonic` counts."""
