@@ -192,7 +192,7 @@ def test_all_images_broken_is_a_failure(vtok: Any, tmp_path: Path) -> None:
     (tmp_path / "in" / "x.png").write_bytes(b"no")
     for _ in range(2):
         outcome = vtok("tile", tmp_path / "in", tmp_path / "out", *QUICK, code=7)
-        assert outcome.stderr.startswith("vtok: error: finished, but all 1 images failed")
+        assert outcome.stderr.startswith("vtok: error: finished, but the only image failed")
         assert outcome.stdout.startswith("1 planned = 0 written + 0 duplicates + 1 failed")
 
 

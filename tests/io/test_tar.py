@@ -198,7 +198,7 @@ def test_data_after_the_end() -> None:
     data = build([("a", b"x")])
     with pytest.raises(ShardError, match="data follows the end"):
         read_all(data + data)
-    with pytest.raises(ShardError, match="bytes follow the last member"):
+    with pytest.raises(ShardError, match="bytes after the last member"):
         read_all(data + bytes(1 << 20))
 
 

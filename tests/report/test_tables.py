@@ -2,7 +2,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from vtok.report.printable import bytes_text, printable, share_text, shorten
+from vtok.quantities import bytes_text, share_text
+from vtok.report.printable import printable, shorten
 from vtok.report.tables import Column, table
 
 COLUMNS = (Column("name", "left", shrinks="middle"), Column("tokens"), Column("views"))

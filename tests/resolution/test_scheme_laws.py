@@ -318,5 +318,5 @@ def test_rendering_refuses_another_image() -> None:
         render(plan, Image.new("RGB", (20, 30)))
     with pytest.raises(UsageError, match="RGB"):
         render(plan, Image.new("L", (30, 20)))
-    with pytest.raises(UsageError, match="1 views"):
+    with pytest.raises(UsageError, match="1 view, "):
         stitch(plan, [])

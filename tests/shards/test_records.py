@@ -184,7 +184,7 @@ def commit_of(**changes: Any) -> CommitRecord:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"planned": 3}, "3 samples were planned, but 2 written"),
+        ({"planned": 3}, "3 samples planned, but 2 written"),
         ({"duplicates": 1}, "accounted for"),
         ({"first_key": None}, "first and last key"),
         ({"last_key": None}, "first and last key"),

@@ -15,6 +15,7 @@ from vtok.cli.flags.run import Decoding, DecodingChoice, Resizing, ResizingChoic
 from vtok.cli.flags.talk import Json
 from vtok.cli.interrupts import orderly_interrupts
 from vtok.cli.talk import print_json
+from vtok.quantities import counted
 
 if TYPE_CHECKING:
     from vtok.pipelines.bench_report import BenchReport
@@ -127,8 +128,8 @@ def _lines(report: "BenchReport") -> Iterator[str]:
     from vtok.pipelines.bench_verdict import verdict
 
     yield (
-        f"{report.num_images} images, {report.num_views} views; {report.num_cores} cores; model on "
-        f"{report.device} in {report.compute_dtype}"
+        f"{counted(report.num_images, 'image')}, {counted(report.num_views, 'view')}; "
+        f"{counted(report.num_cores, 'core')}; model on {report.device} in {report.compute_dtype}"
     )
     rows = (
         ("decode and render", report.decode_ms, "CPU ms an image, one core"),

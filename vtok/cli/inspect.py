@@ -15,6 +15,7 @@ from vtok.cli.flags.inspecting import (
     Verify,
 )
 from vtok.errors import UsageError
+from vtok.quantities import counted
 
 if TYPE_CHECKING:
     from vtok.pipelines.inspect import InspectConfig
@@ -117,7 +118,9 @@ def _inspect_images(config: "InspectConfig", answer: AnswerFlags) -> None:
         width = plain_width(console)
         text = survey_text(survey, rows, budget=config.budget, width=width)
         if chosen.num_left_out:
-            text.append(f"{chosen.num_left_out} schemes do not have these options\n", "dim")
+            do = "does" if chosen.num_left_out == 1 else "do"
+            left_out = counted(chosen.num_left_out, "scheme")
+            text.append(f"{left_out} {do} not have these options\n", "dim")
         console.print(text, end="", soft_wrap=True)
     survey.require_one()
 

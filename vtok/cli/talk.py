@@ -13,8 +13,8 @@ from vtok.cli.flags.talk import TalkFlags
 from vtok.engine.times import StageName, StageTimes
 from vtok.pipelines.outcome import Comparison, DecodeReport, RunReport, reasons_in_words
 from vtok.pipelines.roll_ups import FAILURES_NAME
+from vtok.quantities import bytes_text, counted
 
-_BYTES_PER_UNIT = 1000.0
 _MOST_LISTED = 5
 _MOST_ROWS = 50
 _BOTTLENECKS: dict[StageName, str] = {
@@ -52,8 +52,8 @@ def decode_lines(report: DecodeReport) -> Iterator[str]:
     if report.comparison is not None:
         yield from comparison_lines(report.comparison)
     yield (
-        f"{report.planned} planned = {report.written} written + 0 duplicates + "
-        f"{len(report.failures)} failed"
+        f"{report.planned:,} planned = {report.written:,} written + 0 duplicates + "
+        f"{len(report.failures):,} failed"
     )
     for failure in report.failures[:_MOST_LISTED]:
         yield f"  {failure.source or failure.key}: {failure.message}"
@@ -61,16 +61,11 @@ def decode_lines(report: DecodeReport) -> Iterator[str]:
     if rate is None:
         yield "nothing was left to do"
     else:
-        yield f"{report.num_decoded} images in {report.seconds:.1f} s: {rate:.1f} images/s"
-    held = f"{report.num_files} files"
+        yield _pace(report.num_decoded, report.seconds, rate)
+    held = counted(report.num_files, "file")
     if report.num_shards is not None:
-        held = f"{report.num_files} images in {shards_in_words(report.num_shards)}"
+        held = f"{counted(report.num_files, 'image')} in {counted(report.num_shards, 'shard')}"
     yield f"output: {report.output} ({held})"
-
-
-def shards_in_words(number: int) -> str:
-    """Return `1 shard`, `2 shards`."""
-    return f"{number} shard{'s' if number != 1 else ''}"
 
 
 def comparison_lines(comparison: Comparison) -> Iterator[str]:
@@ -89,7 +84,7 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
         similarity = "" if comparison.mean_ssim is None else f"{comparison.mean_ssim:.4f}"
         yield f"{'mean':{width}}  {comparison.mean_psnr_db:5.2f} dB  {similarity:>6}"
     if comparison.rfid is not None:
-        yield f"rFID  {comparison.rfid:.3f} over {len(comparison.images)} images"
+        yield f"rFID  {comparison.rfid:.3f} over {counted(len(comparison.images), 'image')}"
     elif comparison.no_rfid:
         yield f"no rFID: {comparison.no_rfid}"
     for why, count in comparison.not_compared.items():
@@ -105,29 +100,36 @@ def report_lines(report: RunReport) -> Iterator[str]:
     """Yield the report as people read it."""
     manifest = report.manifest
     yield (
-        f"{manifest.planned} planned = {manifest.written} written + "
-        f"{manifest.duplicates} duplicates + {manifest.failed} failed"
+        f"{manifest.planned:,} planned = {manifest.written:,} written + "
+        f"{counted(manifest.duplicates, 'duplicate')} + {manifest.failed:,} failed"
     )
     if manifest.failed:
         yield f"failed: {reasons_in_words(manifest.failures_by_reason)}"
         for failure in report.failures[:_MOST_LISTED]:
             yield f"  {failure.source}: {failure.message}"
         if manifest.failed > _MOST_LISTED:
-            yield f"  and {manifest.failed - _MOST_LISTED} more, in {report.output / FAILURES_NAME}"
-    holds = f"{manifest.num_views} views"
+            num_more = manifest.failed - _MOST_LISTED
+            yield f"  and {num_more:,} more, in {report.output / FAILURES_NAME}"
+    holds = counted(manifest.num_views, "view")
     if manifest.num_tokens:
-        holds += f", {manifest.num_tokens} tokens"
-    shards = shards_in_words(len(manifest.shards))
-    yield f"{holds} in {shards}, {bytes_in_words(manifest.num_bytes)}"
+        holds += f", {counted(manifest.num_tokens, 'token')}"
+    shards = counted(len(manifest.shards), "shard")
+    yield f"{holds} in {shards}, {bytes_text(manifest.num_bytes)}"
     rate = report.images_per_second
     if rate is None:
         yield "nothing was left to do"
     else:
         resumed = report.num_resumed_shards
-        kept = f"; {resumed} shards were there already" if resumed else ""
-        yield f"{report.num_images} images in {report.seconds:.1f} s: {rate:.1f} images/s{kept}"
+        were = "was" if resumed == 1 else "were"
+        kept = f"; {counted(resumed, 'shard')} {were} there already" if resumed else ""
+        yield _pace(report.num_images, report.seconds, rate) + kept
         yield _waits(report.times)
     yield f"output: {report.output}"
+
+
+def _pace(num_images: int, seconds: float, rate: float) -> str:
+    """Return how many images took how long."""
+    return f"{counted(num_images, 'image')} in {seconds:.1f} s: {rate:.1f} images/s"
 
 
 def _waits(times: StageTimes) -> str:
@@ -136,13 +138,3 @@ def _waits(times: StageTimes) -> str:
     ordered = sorted(waits.items(), key=lambda pair: -pair[1])
     text = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in ordered)
     return f"waited for: {text}; the bottleneck is {_BOTTLENECKS[times.bottleneck]}"
-
-
-def bytes_in_words(num_bytes: int) -> str:
-    """Return a size as people read it: `12.3 MB`."""
-    size = float(num_bytes)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < _BYTES_PER_UNIT:
-            return f"{size:.3g} {unit}" if unit != "bytes" else f"{num_bytes} bytes"
-        size /= _BYTES_PER_UNIT
-    return f"{size:.3g} TB"

@@ -15,6 +15,7 @@ from vtok.cli.flags.run import Overwrite
 from vtok.cli.flags.talk import TalkFlags
 from vtok.cli.interrupts import orderly_interrupts
 from vtok.cli.talk import print_json
+from vtok.quantities import counted
 
 if TYPE_CHECKING:
     from vtok.training.run import Progress
@@ -139,11 +140,11 @@ def train_vq(
     elif not said.quiet:
         figures = report.figures
         typer.echo(
-            f"learnt from {report.num_learnt} images, judged by {figures.num_images}: "
+            f"learnt from {counted(report.num_learnt, 'image')}, judged by {figures.num_images}: "
             f"PSNR {figures.psnr_db:.2f} dB, SSIM {figures.ssim:.4f} "
             f"at {figures.bits_per_pixel:.3f} bits a pixel"
         )
-        typer.echo(f"codes in use: {figures.codes_used}, perplexity {figures.perplexity:.0f}")
+        typer.echo(f"codes in use: {figures.codes_used:,}, perplexity {figures.perplexity:.0f}")
         for source, reason in sorted(report.failures.items()):
             typer.echo(f"  not decoded: {source}: {reason}")
         typer.echo(f"model: {report.output} (weights {report.weights_sha256[:12]})")

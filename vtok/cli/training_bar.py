@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Drawn
 
+from vtok.quantities import counted
 from vtok.training.run import Progress
 from vtok.training.trainer import StepReport
 from vtok.training.validation import Validation
@@ -24,13 +25,14 @@ class Notes(Progress):
 
     def begun(self, step: int, num_steps: int) -> None:
         """Say where the run stands."""
-        self.say(f"training: {num_steps - step} of {num_steps} steps to go")
+        self.say(f"training: {num_steps - step} of {counted(num_steps, 'step')} to go")
 
     def validated(self, step: int, figures: Validation) -> None:
         """Say how good the model is."""
         self.say(
             f"step {step}: PSNR {figures.psnr_db:.2f} dB, SSIM {figures.ssim:.4f}, "
-            f"{figures.codes_used} codes over {figures.num_images} images held out"
+            f"{counted(figures.codes_used, 'code')} over "
+            f"{counted(figures.num_images, 'image')} held out"
         )
 
     def say(self, line: str) -> None:
@@ -54,7 +56,10 @@ class TrainingBar(Notes):
         """Draw one step more, with its figures smoothed."""
         mean = report.psnr_db if self._psnr_db is None else self._psnr_db
         self._psnr_db = _SMOOTHING * mean + (1 - _SMOOTHING) * report.psnr_db
-        figures = f"loss {report.loss:.2f}, crops {self._psnr_db:.2f} dB, {report.codes_used} codes"
+        figures = (
+            f"loss {report.loss:.2f}, crops {self._psnr_db:.2f} dB, "
+            f"{counted(report.codes_used, 'code')}"
+        )
         self._drawn.update(self._task, advance=1, figures=figures)
 
     def say(self, line: str) -> None:

@@ -12,6 +12,7 @@ from vtok.cli.flags.model import Device
 from vtok.cli.flags.talk import TalkFlags
 from vtok.cli.listening import listening
 from vtok.cli.talk import comparison_lines, print_json
+from vtok.quantities import bytes_text, counted
 
 if TYPE_CHECKING:
     from vtok.pipelines.verify import VerifyReport
@@ -130,14 +131,14 @@ def report_lines(report: "VerifyReport") -> Iterator[str]:
         more = len(report.leftovers) - 1
         also = f" and {more:,} more" if more else ""
         yield f"left by an interrupted run: {printable(report.leftovers[0])}{also}"
-    counts = f"{report.total('num_samples'):,} samples"
+    counts = counted(report.total("num_samples"), "sample")
     if report.planned is not None:
         counts = (
             f"{report.planned:,} planned: {report.total('num_samples'):,} written, "
-            f"{report.total('duplicates'):,} duplicates, {report.total('failed'):,} failed"
+            f"{counted(report.total('duplicates'), 'duplicate')}, {report.total('failed'):,} failed"
         )
     num_read = sum(each.state in ("whole", "damaged") for each in report.shards)
-    yield f"{counts}; {num_read:,} of {len(report.shards):,} shards read"
+    yield f"{counts}; {num_read:,} of {counted(len(report.shards), 'shard')} read"
     yield f"{printable(report.path)}: {report.state}"
 
 
@@ -152,8 +153,6 @@ def _listed(what: str, lines: Sequence[str]) -> Iterator[str]:
 
 def _table(report: "VerifyReport") -> Iterator[str]:
     """Yield a table of the shards, or of those that are not whole."""
-    from vtok.report.printable import bytes_text
-
     shown = [each for each in report.shards if each.state != "whole"]
     if len(report.shards) <= _MOST_LISTED:
         shown = list(report.shards)

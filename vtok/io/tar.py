@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from vtok.errors import ShardError
+from vtok.quantities import counted
 
 BLOCK_BYTES = 512
 MAX_NAME_BYTES = 4096
@@ -88,11 +89,13 @@ class _Cursor:
     def read(self, offset: int, num_bytes: int) -> bytes:
         """Return exactly these bytes, or raise."""
         if offset + num_bytes > self.num_bytes:
-            raise self.error(f"truncated: {offset + num_bytes - self.num_bytes} bytes are missing")
+            raise self.error(
+                f"truncated: {counted(offset + num_bytes - self.num_bytes, 'byte')} missing"
+            )
         self.file.seek(offset)
         data = self.file.read(num_bytes)
         if len(data) != num_bytes:
-            raise self.error(f"truncated: expected {num_bytes} bytes, got {len(data)}")
+            raise self.error(f"truncated: expected {counted(num_bytes, 'byte')}, got {len(data)}")
         return data
 
 
@@ -159,7 +162,7 @@ def read_member(file: BinaryIO, member: Member, *, source: str = "tar archive") 
     if len(data) != member.num_bytes:
         raise ShardError(
             f"{source}: member {member.name!r} at byte {member.offset} is cut: "
-            f"{len(data)} of {member.num_bytes} bytes"
+            f"{len(data)} of {counted(member.num_bytes, 'byte')}"
         )
     return data
 
@@ -278,7 +281,7 @@ def _check_end(cursor: _Cursor, extended: _Extended) -> None:
         raise cursor.error("the end-of-archive mark is cut: the archive was not finished")
     if num_left > MAX_TRAILING_BYTES:
         raise cursor.error(
-            f"{num_left} bytes follow the last member (at most {MAX_TRAILING_BYTES})"
+            f"{counted(num_left, 'byte')} after the last member (at most {MAX_TRAILING_BYTES})"
         )
     if cursor.read(cursor.position, num_left).strip(b"\x00"):
         raise cursor.error("data follows the end-of-archive mark: two archives in one file?")

@@ -22,6 +22,7 @@ from vtok.models.modelfiles import SAFETENSORS
 from vtok.models.weights import ModelFolder, load_model, read_state
 from vtok.nn.projector import LinearProjector, MlpProjector, PixelShuffleProjector, Projector
 from vtok.nn.resampler import Resampler
+from vtok.quantities import counted
 
 ProjectorKind = Literal["linear", "mlp", "pixel-shuffle", "resampler"]
 
@@ -234,7 +235,7 @@ def _shape(kind: ProjectorKind, number: int, state: Mapping[str, Tensor], weight
         num_queries, in_dim = _matrix(state, "queries", weights)
         if num_queries != number:
             raise WeightsError(
-                f"{weights}: it gives {num_queries} tokens: ask for --projector "
+                f"{weights}: it gives {counted(num_queries, 'token')}: ask for --projector "
                 f"resampler:{num_queries}"
             )
         out_dim, _ = _matrix(state, "proj.weight", weights)

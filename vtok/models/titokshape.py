@@ -17,6 +17,7 @@ from vtok.models.convreading import stack_from_tensors, tensor_size
 from vtok.models.convshape import Stack
 from vtok.models.keymaps import MASKGIT, KeyMap
 from vtok.nn.quantizer import Metric
+from vtok.quantities import counted
 
 HEAD_CHANNELS = 64
 
@@ -235,5 +236,5 @@ def _tower(state: Mapping[str, Tensor], side: str, size: object, patch_px: int) 
         if wanted != width:
             raise WeightsError(f"the {side} of a {size} model is {wanted} wide, not {width}")
     if not 1 <= num_layers <= _MAX_LAYERS:
-        raise WeightsError(f"{num_layers} layers are no {side}")
+        raise WeightsError(f"no {side} has {counted(num_layers, 'layer')}")
     return TowerShape(width=width, num_layers=num_layers, grid=grid, patch_px=patch_px)

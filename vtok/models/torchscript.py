@@ -24,6 +24,7 @@ from vtok.models.base import PixelRange, Tokenizer, TokenizerSpec
 from vtok.models.presets import PRESETS
 from vtok.models.weights import ModelFolder
 from vtok.nn.quantizer.protocol import checked_indices
+from vtok.quantities import counted
 
 FAMILY = "torchscript"
 ALLOW = "--allow-torchscript runs that, if you trust it like a program that you install"
@@ -88,7 +89,7 @@ class ScriptedTokenizer(Tokenizer):
         if indices.numel() and not 0 <= int(indices.min()) <= int(indices.max()) < self._num_codes:
             raise WeightsError(
                 f"{self.spec.name}: its program gives indices from {int(indices.min())} to "
-                f"{int(indices.max())}, and it has {self._num_codes} codes"
+                f"{int(indices.max())}, and it has {counted(self._num_codes, 'code')}"
             )
         return indices
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from vtok.errors import UsageError, WeightsError
 from vtok.models.base import Encoder, EncoderSpec, PixelRange
 from vtok.nn.vit import VisionTransformer, VitConfig, VitOutput
+from vtok.quantities import counted
 from vtok.records import Grid
 
 FAMILY = "vtok-vit"
@@ -48,8 +49,9 @@ class VitEncoder(Encoder):
         for layer in layers:
             if not -config.depth - 1 <= layer <= config.depth:
                 raise UsageError(
-                    f"{name} has {config.depth} layers: a layer is in [{-config.depth - 1}, "
-                    f"{config.depth}] (0 before the first, -1 after the last), not {layer}"
+                    f"{name} has {counted(config.depth, 'layer')}: a layer is in "
+                    f"[{-config.depth - 1}, {config.depth}] (0 before the first, -1 after the "
+                    f"last), not {layer}"
                 )
         self.spec = EncoderSpec(
             name=name,

@@ -15,6 +15,7 @@ from vtok.models.quantized import QuantizedTokenizer
 from vtok.models.reach import Reach
 from vtok.models.vtok_base_networks import FAMILY, Analysis, Synthesis, VtokBaseConfig
 from vtok.nn.quantizer import VectorQuantizer
+from vtok.quantities import counted
 
 
 class VtokBaseTokenizer(QuantizedTokenizer):
@@ -76,8 +77,8 @@ class VtokBaseEncoder(Encoder):
         for layer in layers:
             if not -depth - 1 <= layer <= depth:
                 raise UsageError(
-                    f"{name} has {depth} layers: a layer is in [{-depth - 1}, {depth}] (0 before "
-                    f"the first, -1 after the last), not {layer}"
+                    f"{name} has {counted(depth, 'layer')}: a layer is in "
+                    f"[{-depth - 1}, {depth}] (0 before the first, -1 after the last), not {layer}"
                 )
         self.config = config
         self.depths = [layer % (depth + 1) for layer in layers]

@@ -23,6 +23,7 @@ from vtok.errors import WeightsError
 from vtok.nn.attention import SelfAttention
 from vtok.nn.position import RotaryPosition2d
 from vtok.nn.windows import Windows
+from vtok.quantities import counted
 from vtok.records import Grid
 
 FAMILY = "vtok-base"
@@ -63,7 +64,8 @@ class VtokBaseConfig:
             if not letters or set(letters) - set(_LETTERS):
                 raise WeightsError(f"layers are written with c and a, not {letters[:40]!r}")
             if len(letters) > MAX_LAYERS:
-                raise WeightsError(f"a network of {len(letters)} layers (at most {MAX_LAYERS})")
+                layers = counted(len(letters), "layer")
+                raise WeightsError(f"a network of {layers} (at most {MAX_LAYERS})")
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the model folder's config.json."""

@@ -7,6 +7,8 @@ beside it. Knows nothing of how they were measured.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from vtok.quantities import counted
+
 if TYPE_CHECKING:
     from vtok.pipelines.bench_report import BenchReport
 
@@ -59,7 +61,7 @@ def _beside_a_device(report: "BenchReport", busy: float) -> Iterator[str]:
     if host_ms > report.model_ms:
         yield (
             f"bounded by              the host: {host_ms:.2f} ms an image over "
-            f"{report.num_cores} cores, and the device takes {report.model_ms:.2f}"
+            f"{counted(report.num_cores, 'core')}, and the device takes {report.model_ms:.2f}"
         )
         yield (
             f"what would move it      {report.cores_to_feed:.1f} cores would feed this device; "
@@ -68,7 +70,7 @@ def _beside_a_device(report: "BenchReport", busy: float) -> Iterator[str]:
     else:
         yield (
             f"bounded by              the device: {report.model_ms:.2f} ms an image, and the host "
-            f"takes {host_ms:.2f} over {report.num_cores} cores"
+            f"takes {host_ms:.2f} over {counted(report.num_cores, 'core')}"
         )
         rest = "" if busy >= BUSY else "; more images, for a short run is mostly start"
         yield f"what would move it      a faster device, --compile{rest}"

@@ -18,6 +18,7 @@ from vtok.pipelines.inputs import list_inputs
 from vtok.pipelines.outcome import DecodeReport
 from vtok.pipelines.outputs import check_output
 from vtok.pipelines.progress import Progress, Silence
+from vtok.quantities import counted
 
 
 def decode_vq(config: DecodeVqConfig, progress: Progress | None = None) -> DecodeReport:
@@ -55,8 +56,10 @@ def decode_vq(config: DecodeVqConfig, progress: Progress | None = None) -> Decod
             no_rfid=no_rfid,
         )
     if len(failures) == work.found.num_samples:
+        if len(failures) == 1:
+            raise FinishedWithFailuresError(f"the only sample failed: {failures[0].message}")
         raise FinishedWithFailuresError(
-            f"all {len(failures)} samples failed; the last: {failures[-1].message}"
+            f"all {counted(len(failures), 'sample')} failed; the last: {failures[-1].message}"
         )
     return DecodeReport(
         output=config.output,

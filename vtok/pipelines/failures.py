@@ -6,6 +6,7 @@ nothing of what failed.
 
 from vtok.errors import TooManyFailuresError
 from vtok.pipelines.config import DEFAULT_MAX_FAILURE_RATE, OnError
+from vtok.quantities import counted
 from vtok.records import Failure
 
 NUM_TRIED_BEFORE_RATE = 1000
@@ -54,7 +55,10 @@ class FailureBudget:
         The rate counts from 1,000 images on, or of any number where it was asked for.
         """
         if self._last is not None and self._num_failed == self._num_tried:
-            return f"all {self._num_failed} images failed; the last: {_described(self._last)}"
+            if self._num_failed == 1:
+                return f"the only image failed: {_described(self._last)}"
+            failed = counted(self._num_failed, "image")
+            return f"all {failed} failed; the last: {_described(self._last)}"
         if self._num_tried >= NUM_TRIED_BEFORE_RATE or self._is_explicit:
             return self._excess()
         return None
@@ -63,7 +67,7 @@ class FailureBudget:
         if self._last is None or self._num_failed <= self._max_rate * self._num_tried:
             return None
         return (
-            f"{self._num_failed} of {self._num_tried} images failed, more than "
+            f"{self._num_failed:,} of {counted(self._num_tried, 'image')} failed, more than "
             f"--max-failure-rate {self._max_rate:g}; the last: {_described(self._last)}"
         )
 

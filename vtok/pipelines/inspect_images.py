@@ -18,6 +18,7 @@ from vtok.io.images import DecodeLimits, check_limits
 from vtok.io.paths import path_bytes
 from vtok.io.sources import SourceItem, open_source
 from vtok.io.sources.folders import FileItem
+from vtok.quantities import counted
 from vtok.records import Grid, Size
 from vtok.report.distribution import Distribution
 from vtok.resolution import Scheme
@@ -132,7 +133,7 @@ class Survey:
             return
         if self.num_images == 1:
             raise InputError(f"{self._last_failed.source}: {self._last_failed.failure}")
-        raise InputError(f"none of {self.num_images} images could be read")
+        raise InputError(f"none of {counted(self.num_images, 'image')} could be read")
 
     def _row(self, item: SourceItem) -> ImageRow:
         self.num_images += 1

@@ -11,7 +11,8 @@ from typing import Any
 from rich.text import Text
 
 from vtok.pipelines.inspect_images import ImageRow, Survey
-from vtok.report.printable import plural, printable, shorten, wrapped
+from vtok.quantities import counted
+from vtok.report.printable import printable, shorten, wrapped
 from vtok.report.tables import Column, table
 from vtok.resolution import Scheme, find_row
 
@@ -99,7 +100,7 @@ def _one_scheme(survey: Survey, kept: _Kept, width: int | None) -> Text:
     rows += [_image_cells(row, scheme, kept.budget) for row in kept.last]
     spread = total.tokens.spread()
     totals = [
-        plural(kept.num_readable, "image"),
+        counted(kept.num_readable, "image"),
         "",
         "",
         f"{total.num_views:,}",
@@ -161,8 +162,8 @@ def _one_image(survey: Survey, row: ImageRow, budget: int | None, width: int | N
 
 def _many(survey: Survey, budget: int | None, width: int | None) -> Text:
     """Return a row for every scheme: totals and how tokens are spread over the images."""
-    text = Text().append(plural(survey.num_readable, "image"), "bold").append(" under ")
-    text.append(f"{len(survey.schemes)} schemes: tokens an image, and in all\n\n")
+    text = Text().append(counted(survey.num_readable, "image"), "bold").append(" under ")
+    text.append(f"{counted(len(survey.schemes), 'scheme')}: tokens an image, and in all\n\n")
     columns = [
         Column("scheme", "left", shrinks="middle"),
         *(Column(name) for name in ("min", "median", "p95", "max", "views", "tokens")),
@@ -184,7 +185,7 @@ def _many(survey: Survey, budget: int | None, width: int | None) -> Text:
     text.append_text(table(columns, rows, width=width))
     for scheme, total in zip(survey.schemes, survey.totals, strict=True):
         if total.num_uncut:
-            line = f"{plural(total.num_uncut, 'image')} cannot be cut by {scheme.name}"
+            line = f"{counted(total.num_uncut, 'image')} cannot be cut by {scheme.name}"
             text.append(wrapped(f"{line}: {total.first_problem}", width) + "\n")
     return text
 
@@ -196,7 +197,9 @@ def _budget_lines(survey: Survey, kept: _Kept) -> Text:
         return text
     for position, (scheme, total) in enumerate(zip(survey.schemes, survey.totals, strict=True)):
         num_over = total.tokens.num_above(kept.budget)
-        line = f"{plural(num_over, 'image')} over {kept.budget:,} tokens under {scheme.name}"
+        line = (
+            f"{counted(num_over, 'image')} over {counted(kept.budget, 'token')} under {scheme.name}"
+        )
         names = [printable(name) for name, which in kept.over if which == position]
         if len(survey.schemes) > 1:
             if num_over:
@@ -236,8 +239,8 @@ def _refusal_lines(survey: Survey, kept: _Kept, width: int | None) -> Text:
     """Return which images are counted here and would not be decoded, and why: a line each."""
     text = Text()
     if survey.num_refused:
-        counted = f"{plural(survey.num_refused, 'image')} counted above would not be decoded"
-        text.append(f"\n{counted}: too-large\n", "bold")
+        above = f"{counted(survey.num_refused, 'image')} counted above would not be decoded"
+        text.append(f"\n{above}: too-large\n", "bold")
         _name_each(text, kept.refused, survey.num_refused - len(kept.refused), width)
     return text
 
@@ -257,7 +260,9 @@ def _notes(survey: Survey, width: int | None) -> Text:
     by_note: dict[str, list[str]] = {}
     for scheme, total in zip(survey.schemes, survey.totals, strict=True):
         if total.num_cross_attention_tokens:
-            beside = f"{total.num_cross_attention_tokens:,} vectors more, by cross-attention"
+            beside = (
+                f"{counted(total.num_cross_attention_tokens, 'vector')} more, by cross-attention"
+            )
             by_note.setdefault(beside, []).append(scheme.name)
         if scheme.note:
             note = scheme.note if scheme.exact else f"{scheme.note} (~)"

@@ -17,6 +17,7 @@ from vtok.io.files import write_bytes
 from vtok.io.images import decode
 from vtok.io.sources import SourceItem, open_source
 from vtok.pipelines.shard_facts import ShardsFacts
+from vtok.quantities import counted
 from vtok.report import (
     cut_blocks,
     cut_outline,
@@ -43,7 +44,8 @@ def the_one_image(inputs: tuple[str, ...], schemes: tuple[Scheme, ...]) -> Sourc
         InputError: there is no image.
     """
     if len(schemes) != 1:
-        raise UsageError(f"one cut is drawn at a time, and {len(schemes)} schemes were given")
+        given = counted(len(schemes), "scheme")
+        raise UsageError(f"one cut is drawn at a time, and there are {given}")
     if len(inputs) != 1:
         raise UsageError(f"one image is drawn at a time, and {len(inputs)} were given")
     items = open_source(inputs[0]).list()
@@ -141,14 +143,17 @@ def token_map_text(facts: ShardsFacts, console: Console) -> Text:
                 text.append(row + "\n")
     hidden = len(sample.indices) - MAX_VIEWS_SHOWN
     if hidden > 0:
-        text.append(f"\nand {hidden} more views: --save draws all\n", "dim")
+        text.append(f"\nand {counted(hidden, 'more view')}: --save draws all\n", "dim")
     counts: dict[int, int] = {}
     for indices in sample.indices.values():
         for index in indices.reshape(-1).tolist():
             counts[index] = counts.get(index, 0) + 1
     num_tokens = sum(counts.values())
     bars = rank_bars(list(counts.values()), 60, ascii_only=not speaks_unicode(console))
-    text.append(f"\n{len(counts):,} codes in {num_tokens:,} tokens, most used first\n|{bars}|\n")
+    text.append(
+        f"\n{counted(len(counts), 'code')} in {counted(num_tokens, 'token')}, most used first"
+    )
+    text.append(f"\n|{bars}|\n")
     return text
 
 

@@ -19,6 +19,7 @@ from vtok.io.places import Place, is_folder, names_in, num_bytes_of, place_of
 from vtok.pipelines.identical_samples import MAX_ASKED_UNASKED, find_identical
 from vtok.pipelines.shard_facts import Health, ShardsFacts, Tally
 from vtok.pipelines.shard_fields import FieldSurvey
+from vtok.quantities import counted
 from vtok.shards.header import ShardHeader
 from vtok.shards.manifest import read_manifest, roll_up
 from vtok.shards.plan import MANIFEST_NAME, RunPlan, read_plan, shard_name
@@ -115,7 +116,8 @@ def _check_manifest(folder: Place, plan: RunPlan, state: RunState) -> tuple[bool
     if missing:
         return True, (
             f"{MANIFEST_NAME} says that the run is finished, and {missing} of its "
-            f"{plan.num_shards} shards have no commit record: run the same command again"
+            f"{counted(plan.num_shards, 'shard')} {'has' if missing == 1 else 'have'} no commit "
+            "record: run the same command again"
         )
     if not state.distrusted and manifest != roll_up(plan, list(state.committed.values())):
         return True, (

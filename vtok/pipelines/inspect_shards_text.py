@@ -13,8 +13,9 @@ from rich.text import Text
 
 from vtok.pipelines.shard_facts import ShardsFacts, most_used
 from vtok.pipelines.shard_fields import FieldFacts
+from vtok.quantities import bytes_text, counted, share_text
 from vtok.report.codebook_use import rank_bars
-from vtok.report.printable import bytes_text, plural, printable, share_text, wrapped
+from vtok.report.printable import printable, wrapped
 from vtok.report.tables import Column, table
 
 BARS = 48
@@ -86,7 +87,7 @@ def _schema(facts: ShardsFacts, width: int | None) -> Text:
     layout = "stacked in blocks" if facts.header.layout == "block" else "one member set a sample"
     num_seen = max(each.num_samples for each in facts.fields)
     if num_seen < facts.tally.written:
-        layout += f"; the fields are those of the first {plural(num_seen, 'sample')}"
+        layout += f"; the fields are those of the first {counted(num_seen, 'sample')}"
     text.append(f"  {layout}\n", "dim")
     model = facts.header.model if facts.header.kind == "indices" else None
     codes = model.codes if model else None
@@ -110,7 +111,7 @@ def _counts(facts: ShardsFacts) -> Iterator[Line]:
         yield (
             "samples",
             f"{tally.planned:,} planned = {tally.written:,} written + "
-            f"{tally.duplicates:,} duplicates + {tally.failed:,} failed",
+            f"{counted(tally.duplicates, 'duplicate')} + {tally.failed:,} failed",
         )
     yield "shards", f"{facts.health.num_committed:,}"
     yield "views", f"{tally.num_views:,}"
@@ -129,13 +130,13 @@ def _codebook(facts: ShardsFacts, *, ascii_only: bool) -> Iterator[Line]:
     size = use.codebook_size
     code, often = most_used(counts)
     share = share_text(use.num_distinct, size)
-    yield "distinct", f"{use.num_distinct:,} of {size:,} codes ({share})"
+    yield "distinct", f"{use.num_distinct:,} of {counted(size, 'code')} ({share})"
     yield "entropy", f"{use.entropy_bits:.2f} of {math.log2(size):.2f} bits"
     yield "perplexity", f"{use.perplexity:,.1f}"
     yield "most used", f"code {code:,}: {share_text(often, use.num_indices)} of the tokens"
     bars = rank_bars(counts, BARS, ascii_only=ascii_only)
     yield "histogram", f"|{bars}|"
-    a_bar = plural(-(-size // len(bars)), "code")
+    a_bar = counted(-(-size // len(bars)), "code")
     yield "", f"codes from most to least used, about {a_bar} a bar"
 
 
@@ -144,15 +145,15 @@ def _duplicates(facts: ShardsFacts) -> Iterator[Line]:
     identical = facts.identical
     if identical is None or not identical.num_samples:
         return
-    yield "distinct", f"{identical.num_distinct:,} of {plural(identical.num_samples, 'file')}"
+    yield "distinct", f"{identical.num_distinct:,} of {counted(identical.num_samples, 'file')}"
     if identical.num_distinct == identical.num_samples:
         return
-    yield "in a shard", f"{plural(identical.within_shards, 'sample')} again in the same shard"
-    yield "across", f"{plural(identical.across_shards, 'sample')} again in another shard"
+    yield "in a shard", f"{counted(identical.within_shards, 'sample')} again in the same shard"
+    yield "across", f"{counted(identical.across_shards, 'sample')} again in another shard"
     for group in identical.groups[:3]:
         shown = ", ".join(printable(f"{shard}/{key}") for shard, key in group.keys[:3])
         more = ", ..." if group.num_samples > 3 else ""
-        yield f"{group.num_samples:,} times", f"{shown}{more}"
+        yield counted(group.num_samples, "time"), f"{shown}{more}"
 
 
 def _numbers(counts: Mapping[str, int]) -> Iterator[Line]:
@@ -168,7 +169,7 @@ def _health(facts: ShardsFacts) -> Iterator[Line]:
         yield "shards", f"{health.num_committed:,} of {health.num_planned:,} committed"
     remaining = (health.num_planned or health.num_committed) - health.num_committed
     if health.state == "unfinished":
-        what = plural(remaining, "shard") + (" remains" if remaining == 1 else " remain")
+        what = counted(remaining, "shard") + (" remains" if remaining == 1 else " remain")
         what = what if remaining else "only the manifest is missing"
         yield "unfinished", f"{what}: run the same command again, it resumes"
     for line in health.damaged[:MAX_LISTED]:

@@ -21,7 +21,7 @@ from vtok.models import registry
 from vtok.pipelines.config import DEFAULT_MODEL, CutConfig
 from vtok.pipelines.cut import scheme_for
 from vtok.pipelines.models import needs_of, record_of
-from vtok.report.printable import plural
+from vtok.quantities import counted
 from vtok.report.tables import Column, table
 from vtok.resolution import SchemeOptions
 
@@ -98,7 +98,7 @@ class Stability:
         ]
         names = ("device", "computed in", "batch", "indices changed", "share", "latents moved")
         text = table([Column(name) for name in names], rows, width=width)
-        count = plural(len(self.images), "image")
+        count = counted(len(self.images), "image")
         text.append(
             f"{self.model}, {count} of {self.size}x{self.size}; "
             f"against float32, one image at a time, on {self.device}\n",

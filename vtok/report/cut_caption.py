@@ -5,8 +5,8 @@ In: a `Plan`. Out: short texts, the same under every picture of it.
 
 from collections import Counter
 
+from vtok.quantities import counted
 from vtok.report.cut_frame import CutFrame
-from vtok.report.printable import plural
 from vtok.resolution import Plan, View
 
 
@@ -15,14 +15,14 @@ def facts_line(plan: Plan) -> str:
     parts = [str(plan.size), plan.scheme]
     if plan.grid is not None:
         parts.append(f"grid {plan.grid}")
-    parts.append(plural(plan.num_views, "view"))
+    parts.append(counted(plan.num_views, "view"))
     parts.append(tokens_text(plan))
     return " · ".join(parts)
 
 
 def tokens_text(plan: Plan) -> str:
     """Return the tokens of a plan; `~` before estimates, cross-attention told apart."""
-    text = ("" if plan.exact else "~") + plural(plan.num_tokens, "token")
+    text = ("" if plan.exact else "~") + counted(plan.num_tokens, "token")
     cross = plan.num_cross_attention_tokens
     return f"{text} + {cross:,} by cross-attention" if cross else text
 
@@ -35,7 +35,7 @@ def view_lines(plan: Plan) -> list[str]:
         if not view.box.is_empty
     )
     return [
-        f"{plural(count, role) if role in ('tile', 'crop') else role} {size}, {tokens}"
+        f"{counted(count, role) if role in ('tile', 'crop') else role} {size}, {tokens}"
         + (" each" if count > 1 else "")
         for (role, size, tokens), count in kinds.items()
     ]
@@ -46,7 +46,7 @@ def view_tokens(view: View) -> str:
     if not view.num_tokens:
         return "billed as a whole"
     grid = f" ({view.token_grid})" if view.token_grid is not None else ""
-    return plural(view.num_tokens, "token") + grid
+    return counted(view.num_tokens, "token") + grid
 
 
 def padding_words(frame: CutFrame) -> str:

@@ -1,15 +1,12 @@
-"""Names and numbers as people read them; hostile names made harmless.
+"""Names as people read them; hostile ones made harmless.
 
-Texts and numbers in, short texts out. A file may be called anything, an escape sequence that
+Texts in, short texts out. A file may be called anything, an escape sequence that
 repaints the terminal included: what is not printable is shown as an escape.
 """
 
 import textwrap
-from fractions import Fraction
 
 from rich.cells import cell_len
-
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def printable(text: str) -> str:
@@ -44,32 +41,6 @@ def _fitting(text: str, width: int) -> str:
         if used > width:
             return text[:position]
     return text
-
-
-def bytes_text(num_bytes: float) -> str:
-    """Return a length in bytes with a decimal unit: `530 B`, `1.54 kB`, `20.1 GB`."""
-    for unit in _UNITS[:-1]:
-        if num_bytes < 999.5:
-            return f"{num_bytes:.0f} B" if unit == "B" else f"{num_bytes:.3g} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.3g} {_UNITS[-1]}"
-
-
-def share_text(part: int, whole: int) -> str:
-    """Return a share in percent, never rounded to `0%` or `100%` when it is neither."""
-    if whole == 0:
-        return "-"
-    share = Fraction(100 * part, whole)
-    if 0 < share < Fraction(1, 10):
-        return "<0.1%"
-    if Fraction(999, 10) < share < 100:
-        return ">99.9%"
-    return f"{float(share):.3g}%"
-
-
-def plural(count: int, noun: str) -> str:
-    """Return `1 image`, `2,000 images`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def wrapped(text: str, width: int | None) -> str:

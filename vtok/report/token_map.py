@@ -16,10 +16,11 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 from rich.text import Text
 
+from vtok.quantities import counted
 from vtok.report.half_blocks import half_blocks
 from vtok.report.lettering import fitted, font, text_width
 from vtok.report.palette import BACKGROUND, INK, QUIET, index_colours
-from vtok.report.printable import plural, printable
+from vtok.report.printable import printable
 from vtok.shards.usage import CodebookUse
 
 IndexArray = npt.NDArray[np.integer[Any]]
@@ -106,8 +107,8 @@ def token_map_picture(
     draw.text((MARGIN_PX, MARGIN_PX), name, INK, font(TITLE_PX))
     use = CodebookUse.of(counts.tolist())
     facts = (
-        f"{plural(len(views), 'view')} · {plural(use.num_indices, 'token')} · "
-        f"{use.num_distinct:,} of {codebook_size:,} codes · {use.entropy_bits:.2f} bits · "
+        f"{counted(len(views), 'view')} · {counted(use.num_indices, 'token')} · "
+        f"{use.num_distinct:,} of {counted(codebook_size, 'code')} · {use.entropy_bits:.2f} bits · "
         f"perplexity {use.perplexity:,.0f}"
     )
     draw.text((MARGIN_PX, MARGIN_PX + TITLE_PX + 16), facts, QUIET, font(TEXT_PX))

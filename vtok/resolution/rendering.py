@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from vtok.errors import UsageError
+from vtok.quantities import counted
 from vtok.resolution.painters import PILLOW, Colour, Painter, PictureT
 from vtok.resolution.parts import Box, Canvas, View
 from vtok.resolution.plan import Plan
@@ -156,7 +157,7 @@ def stitch(plan: Plan, views: Sequence[Pixels]) -> Pixels:
         UsageError: the number or a size of the views is not the plan's.
     """
     if len(views) != len(plan.views):
-        raise UsageError(f"the plan has {len(plan.views)} views, not {len(views)}")
+        raise UsageError(f"the plan has {counted(len(plan.views), 'view')}, not {len(views)}")
     parts = [
         (view, pixels)
         for view, pixels in zip(plan.views, views, strict=True)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from vtok.codeshape import CodeShape
 from vtok.errors import ShardError, UsageError
+from vtok.quantities import counted
 from vtok.records import Grid
 from vtok.sequences.order import Order, flatten, unflatten
 from vtok.sequences.planes import (
@@ -70,7 +71,8 @@ class TokenLayout:
 
     def __post_init__(self) -> None:
         if self.codebook_size < 1 or not 0 <= self.offset <= _LARGEST_ID - self.num_ids:
-            raise UsageError(f"{self.num_ids} codes from id {self.offset} on are not a vocabulary")
+            codes = counted(self.num_ids, "code")
+            raise UsageError(f"no vocabulary has {codes} from id {self.offset} on")
         special = [each for each in (self.begin, self.end, self.row) if each is not None]
         taken = range(self.offset, self.offset + self.num_ids)
         for each in special:

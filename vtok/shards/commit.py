@@ -12,6 +12,7 @@ from typing import cast, get_args
 
 from vtok.errors import ManifestError
 from vtok.io.places import Place
+from vtok.quantities import counted
 from vtok.records import Failure, Stage
 from vtok.shards.header import FORMAT_VERSION, check_version
 from vtok.shards.plan import RunPlan, commit_name, shard_name
@@ -62,13 +63,14 @@ class CommitRecord:
     def __post_init__(self) -> None:
         if self.planned != self.written + self.duplicates + self.failed:
             raise ManifestError(
-                f"shard {self.shard}: {self.planned} samples were planned, but {self.written} "
-                f"written + {self.duplicates} duplicates + {self.failed} failed are accounted for"
+                f"shard {self.shard}: {counted(self.planned, 'sample')} planned, but "
+                f"{self.written} written + {counted(self.duplicates, 'duplicate')} + "
+                f"{self.failed} failed are accounted for"
             )
         if self.references and len(self.references) != self.duplicates:
             raise ManifestError(
-                f"shard {self.shard}: {self.duplicates} duplicates, but {len(self.references)} "
-                "references"
+                f"shard {self.shard}: {counted(self.duplicates, 'duplicate')}, but "
+                f"{counted(len(self.references), 'reference')}"
             )
         if (self.written == 0) != (self.first_key is None) or (
             (self.first_key is None) != (self.last_key is None)
@@ -161,7 +163,7 @@ class CommitRecord:
         if self.plan_sha256 != plan.sha256:
             raise ManifestError(f"{name}: belongs to another plan")
         if self.shard >= plan.num_shards:
-            raise ManifestError(f"{name}: the plan has only {plan.num_shards} shards")
+            raise ManifestError(f"{name}: the plan has only {counted(plan.num_shards, 'shard')}")
         if self.planned != len(plan.shard_range(self.shard)):
             raise ManifestError(f"{name}: field 'planned' is {self.planned}, the plan says other")
         size = plan.model.codebook_size if plan.model else None

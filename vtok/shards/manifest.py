@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vtok.errors import ManifestError
 from vtok.io.places import Place
+from vtok.quantities import counted
 from vtok.shards.commit import CommitRecord
 from vtok.shards.header import FORMAT_VERSION, check_version
 from vtok.shards.plan import MANIFEST_NAME, RunPlan, shard_name
@@ -82,8 +83,8 @@ class Manifest:
     def __post_init__(self) -> None:
         if self.planned != self.written + self.duplicates + self.failed:
             raise ManifestError(
-                f"manifest: {self.planned} samples were planned, but {self.written} written + "
-                f"{self.duplicates} duplicates + {self.failed} failed are accounted for"
+                f"manifest: {counted(self.planned, 'sample')} planned, but {self.written} written + "
+                f"{counted(self.duplicates, 'duplicate')} + {self.failed} failed are accounted for"
             )
         if self.written != sum(entry.written for entry in self.shards):
             raise ManifestError("manifest: field 'written' is not the sum over the shards")
@@ -159,7 +160,8 @@ def roll_up(plan: RunPlan, commits: Sequence[CommitRecord]) -> Manifest:
     ordered = sorted(commits, key=lambda commit: commit.shard)
     if [commit.shard for commit in ordered] != list(range(plan.num_shards)):
         raise ManifestError(
-            f"{len(ordered)} commits are not one for each of the plan's {plan.num_shards} shards"
+            f"{counted(len(ordered), 'commit')}: not one for each of the plan's "
+            f"{counted(plan.num_shards, 'shard')}"
         )
     reasons: Counter[str] = Counter()
     conversions: Counter[str] = Counter()

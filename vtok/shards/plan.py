@@ -18,6 +18,7 @@ from typing import Any
 from vtok.errors import PlanMismatchError
 from vtok.io.json_files import write_json
 from vtok.io.places import Place
+from vtok.quantities import counted
 from vtok.shards.fields import encode_json
 from vtok.shards.header import FORMAT_VERSION, ModelRecord, check_version
 from vtok.shards.recordfile import read_record
@@ -66,7 +67,7 @@ class RunPlan:
     def __post_init__(self) -> None:
         if self.shard_size < 1 or self.num_samples < 0 or self.num_shards > MAX_SHARDS:
             raise ValueError(
-                f"{self.num_samples} samples in shards of {self.shard_size} are not a plan "
+                f"{counted(self.num_samples, 'sample')} in shards of {self.shard_size} make no plan "
                 f"(at most {MAX_SHARDS} shards)"
             )
 

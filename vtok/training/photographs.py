@@ -13,6 +13,7 @@ import numpy.typing as npt
 from vtok.errors import InputError, SampleError
 from vtok.io.images import DecodeLimits, decode
 from vtok.io.sources import Source, SourceItem
+from vtok.quantities import counted
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -62,10 +63,11 @@ class Photographs(Sequence[Pixels]):
             pixels = self._decoded(place % len(self._items))
             if pixels is not None:
                 return pixels
-        raise InputError(
-            f"none of the {len(self._items)} images can be decoded; the first: "
-            f"{next(iter(self.failures.values()), 'there are none')}"
-        )
+        first = next(iter(self.failures.values()), "there are none")
+        if len(self._items) == 1:
+            raise InputError(f"the only image cannot be decoded: {first}")
+        images = counted(len(self._items), "image")
+        raise InputError(f"none of the {images} can be decoded; the first: {first}")
 
     def source(self, number: int) -> str:
         """Return where an image comes from, as one line."""
