@@ -47,7 +47,7 @@ def test_nonsense_is_refused(vtok: Any, photos: Path, tmp_path: Path) -> None:
     assert "at least 0 ms" in vtok("bench", photos, "--fake-device", -1, code=2).stderr
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     refused = vtok("bench", tmp_path, "--fake-device", 1, *QUICK, code=3)
-    assert "none of the first 1 images" in refused.stderr
+    assert "no image among the first 1 of" in refused.stderr
 
 
 def test_a_model_is_held_against_the_matrix_rate_and_the_verdict_is_in_words(

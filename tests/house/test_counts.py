@@ -40,6 +40,7 @@ def told_by_hand(path: Path) -> list[str]:
         for number, text in zip(each.values, each.values[1:], strict=False)
         if isinstance(number, ast.FormattedValue)
         and not CONSTANT.fullmatch(ast.unparse(number.value))
+        and not (number.format_spec and "f" in ast.unparse(number.format_spec)[2:])
         and isinstance(text, ast.Constant)
         and PLURAL.match(text.value)
     ]

@@ -201,8 +201,8 @@ def _checked(name: str, tokenizer: Tokenizer) -> Tokenizer:
         return tokenizer
     if (spec.downsample, spec.codebook_size) != (preset.downsample, preset.codebook_size):
         raise WeightsError(
-            f"{name} should have {counted(preset.codebook_size, 'code')} at 1/{preset.downsample} of "
-            f"the size, and {preset.hub_id} has {spec.codebook_size} at 1/{spec.downsample}"
+            f"{name} should have {counted(preset.codebook_size, 'code')} at 1/{preset.downsample} "
+            f"of the size, and {preset.hub_id} has {spec.codebook_size} at 1/{spec.downsample}"
         )
     if spec.codes != preset.codes:
         raise WeightsError(

@@ -59,7 +59,7 @@ def bench(config: BenchConfig) -> BenchReport:
         seconds, outcomes = _cpu_seconds(lambda: list(map(preparation.prepare, tasks)))
         prepared = [each for each in outcomes if isinstance(each, Prepared)]
         if not prepared:
-            raise InputError(f"none of the first {len(tasks)} images of {config.input} decodes")
+            raise InputError(f"no image among the first {len(tasks)} of {config.input} decodes")
         decode.append(seconds * 1000 / len(tasks))
         seconds, samples = subject.encode(prepared)
         model.append(seconds * 1000 / len(prepared))

@@ -31,6 +31,7 @@ from vtok.pipelines.outcome import Comparison
 from vtok.pipelines.progress import Progress, Silence
 from vtok.pipelines.repair import find_leftovers, repair
 from vtok.pipelines.roll_up_audit import audit_roll_ups
+from vtok.quantities import counted
 from vtok.shards.commit import CommitRecord, read_commit
 from vtok.shards.plan import RunPlan, commit_name, read_plan, shard_name
 from vtok.shards.shardset import open_shards
@@ -161,14 +162,15 @@ class VerifyReport:
                 "it readable and verify again"
             )
         if state == "repaired":
+            removed = counted(len(self.removed), "file")
             raise UnfinishedError(
-                f"{self.path}: {len(self.removed)} files were removed: run the command that made "
-                "it again, it makes exactly these"
+                f"{self.path}: removed {removed}: run the command that made it again, it makes "
+                "exactly that"
             )
         if state == "unfinished":
             raise UnfinishedError(
-                f"{self.path} is not finished: {self.num_missing} of {len(self.shards)} shards "
-                "are missing: run the same command again, it resumes"
+                f"{self.path} is not finished: {counted(self.num_missing, 'shard')} of "
+                f"{len(self.shards):,} missing: run the same command again, it resumes"
                 if self.num_missing
                 else f"{self.path} is not finished: run the same command again, it resumes"
             )

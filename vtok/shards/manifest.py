@@ -83,8 +83,9 @@ class Manifest:
     def __post_init__(self) -> None:
         if self.planned != self.written + self.duplicates + self.failed:
             raise ManifestError(
-                f"manifest: {counted(self.planned, 'sample')} planned, but {self.written} written + "
-                f"{counted(self.duplicates, 'duplicate')} + {self.failed} failed are accounted for"
+                f"manifest: {counted(self.planned, 'sample')} planned, but {self.written} written "
+                f"+ {counted(self.duplicates, 'duplicate')} + {self.failed} failed are "
+                "accounted for"
             )
         if self.written != sum(entry.written for entry in self.shards):
             raise ManifestError("manifest: field 'written' is not the sum over the shards")
