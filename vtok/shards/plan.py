@@ -67,8 +67,8 @@ class RunPlan:
     def __post_init__(self) -> None:
         if self.shard_size < 1 or self.num_samples < 0 or self.num_shards > MAX_SHARDS:
             raise ValueError(
-                f"{counted(self.num_samples, 'sample')} in shards of {self.shard_size} make no "
-                f"plan (at most {MAX_SHARDS} shards)"
+                f"{counted(self.num_samples, 'sample')} in shards of {self.shard_size} are not "
+                f"a plan (at most {MAX_SHARDS} shards)"
             )
 
     @property
