@@ -62,7 +62,7 @@ check: $(STAMP) ## lint, format, types, layers
 	$(BIN)/lint-imports
 
 bench: $(STAMP) ## run every script of tests/bench and print its figures
-	@for script in tests/bench/*.py; do \
+	@for script in tests/bench/bench_*.py; do \
 	  [ -e "$$script" ] || { echo "no benchmark in tests/bench"; break; }; \
 	  echo "$(BIN)/python $$script"; \
 	  $(BIN)/python "$$script" || exit 1; \

@@ -3,7 +3,6 @@
 Prints parameters, images a second of encode-vq and decode-vq with their start, and peak memory.
 """
 
-import json
 import resource
 import subprocess
 import sys
@@ -11,44 +10,19 @@ import tempfile
 import time
 from pathlib import Path
 
-import torch
-from safetensors.torch import save_file
-
-from vtok.models.families import CONV_FAMILIES
+from random_models import save_vqgan
+from safetensors.torch import load_file
 
 SAMPLES = Path(__file__).parents[2] / "sample_images"
 NUM_IMAGES = 2
-CONFIG = {
-    "model": {
-        "target": "taming.models.vqgan.VQModel",
-        "params": {
-            "embed_dim": 256,
-            "n_embed": 16384,
-            "ddconfig": {
-                "double_z": False,
-                "z_channels": 256,
-                "resolution": 256,
-                "ch": 128,
-                "ch_mult": [1, 1, 2, 2, 4],
-                "num_res_blocks": 2,
-                "attn_resolutions": [16],
-            },
-        },
-    }
-}
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        torch.manual_seed(0)
-        # Its decoder is asked for by any tensor of one.
-        state = {"decoder.conv_in.weight": torch.zeros(1)}
-        tokenizer = CONV_FAMILIES["taming"].maker(CONFIG, state, "full-size")()
-        (folder / "model").mkdir()
-        save_file(tokenizer.state_dict(), folder / "model" / "model.safetensors")
-        (folder / "model" / "model.yaml").write_text(json.dumps(CONFIG))
-        total = sum(each.numel() for each in tokenizer.state_dict().values())
+        save_vqgan(folder / "model")
+        state = load_file(folder / "model" / "model.safetensors")
+        total = sum(each.numel() for each in state.values())
         print(f"{total / 1e6:.1f} M parameters and codes, {NUM_IMAGES} images of 256x256")
         model = ["--model", str(folder / "model"), "--size", "256"]
         encode = ["encode-vq", str(SAMPLES), str(folder / "shards"), *model]

@@ -36,6 +36,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from random_models import CLIP_SIZES, save_clip
+
 from vtok.models.registry import load_encoder, load_tokenizer
 from vtok.pipelines.bench import bench
 from vtok.pipelines.bench_report import BenchReport
@@ -157,17 +159,10 @@ def main() -> None:
         files = photographs(options.folder, options.limit)
         listed = Path(folder) / "photographs.txt"
         listed.write_text("".join(f"{path.absolute()}\n" for path in files))
-        measure(options, files, str(listed), clip(folder) if options.clip else "vtok-base")
-
-
-def clip(folder: str) -> str:
-    """Save a CLIP ViT-B/32 with random weights there."""
-    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
-
-    torch.manual_seed(0)
-    CLIPVisionModel(CLIPVisionConfig(patch_size=32)).save_pretrained(folder)
-    CLIPImageProcessor().save_pretrained(folder)
-    return folder
+        name = "vtok-base"
+        if options.clip:
+            name = str(save_clip(Path(folder) / "clip", CLIP_SIZES["CLIP ViT-B/32"]))
+        measure(options, files, str(listed), name)
 
 
 def measure(
