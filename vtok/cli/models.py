@@ -46,43 +46,16 @@ def list_models(context: typer.Context, json: Json = False) -> None:
     if context.invoked_subcommand is not None:
         return
     from vtok.models.catalogue import catalogue
-    from vtok.report.tables import Column, table
 
     rows = catalogue()
     if json:
         print_json({"models": [row.to_json() for row in rows]})
         return
-    columns = [
-        Column("name", "left"),
-        Column("family", "left"),
-        Column("f"),
-        Column("codes"),
-        Column("dtype", "left"),
-        Column("tokens"),
-        Column("shape", "left"),
-        Column("sizes", "left"),
-        Column("licence", "left"),
-        Column("here", "left"),
-        Column("from", "left"),
-    ]
-    cells = [
-        [
-            row.name,
-            row.family,
-            str(row.downsample),
-            f"{row.codebook_size:,}",
-            row.dtype,
-            f"{row.indices_256:,}",
-            row.index_shape,
-            row.sizes,
-            row.licence,
-            "yes" if row.is_here else "no",
-            row.hub_id or row.page or "the package",
-        ]
-        for row in rows
-    ]
-    typer.echo(table(columns, cells).plain.rstrip("\n"))
-    typer.echo("tokens: of a 256x256 image; here: whether the weights are on this machine")
+    from vtok.report.model_list import model_list
+    from vtok.report.terminal import plain_width, terminal
+
+    console = terminal()
+    console.print(model_list(rows, width=plain_width(console)), end="", soft_wrap=True)
 
 
 def convert(source: Source, output: Converted, family: Family = None, json: Json = False) -> None:
