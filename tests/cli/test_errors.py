@@ -150,12 +150,18 @@ def test_damaged_shard_is_found_before_an_image_is_written(
     assert not (tmp_path / "images").exists()
 
 
-def test_other_weights_are_refused(
-    vtok: Any, indices: Path, other_model: Path, tmp_path: Path
+@pytest.mark.parametrize("written", ["files", "webdataset"])
+def test_other_weights_are_refused_and_leave_nothing(
+    vtok: Any, indices: Path, other_model: Path, tmp_path: Path, digests: Any, written: str
 ) -> None:
-    outcome = vtok("decode-vq", indices, tmp_path / "images", "--model", other_model, code=4)
-    check_one_line(outcome, "weights")
-    assert not list((tmp_path / "images").glob("*.png"))
+    out, refused = tmp_path / "images", ("--model", other_model)
+    command = ("decode-vq", indices, out, "--output-format", written)
+    check_one_line(vtok(*command, *refused, code=4), "weights")
+    assert not out.exists()
+    vtok(*command)
+    before = digests(out)
+    check_one_line(vtok(*command, *refused, "--overwrite", code=4), "weights")
+    assert digests(out) == before
 
 
 def test_model_that_is_gone_can_be_named(

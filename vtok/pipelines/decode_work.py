@@ -7,7 +7,8 @@ it is needed, and the plan of the run. Knows nothing of files or tars that are w
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from vtok.engine.coding import DecodeForward
@@ -26,7 +27,7 @@ from vtok.pipelines.models import load_recorded_tokenizer, record_of
 from vtok.pipelines.pictures import ImageCodec
 from vtok.pipelines.run import versions
 from vtok.pipelines.survey import Survey, survey
-from vtok.shards.plan import RunPlan
+from vtok.shards.plan import PLAN_NAME, RunPlan
 from vtok.shards.shardset import open_shards
 
 
@@ -37,7 +38,7 @@ class DecodeWork:
     Attributes:
         config: What was asked for.
         found: What is to be decoded.
-        load: Gives the model.
+        load: Gives the model, loaded once.
         placement: Where it runs.
         codec: How pictures become files.
     """
@@ -80,13 +81,25 @@ class DecodeWork:
             config.family,
             allow_torchscript=config.allow_torchscript,
         )
-        return cls(config, found, load, placement, codec)
+        return cls(config, found, cache(load), placement, codec)
 
     @property
     def piece_size(self) -> int | None:
         """Side of pieces: what was asked for, else that of the samples' encoding where it shows."""
         asked_for = self.config.piece_size
         return self.found.piece_size if asked_for is None else asked_for
+
+    def require_model(self, folder: Path) -> None:
+        """Load the model before a run begins; what is refused then leaves its folder as it was.
+
+        A run that goes on loads it only if something is missing.
+
+        Raises:
+            VtokError: as `vtok.pipelines.decode_vq.decode_vq` says of the model.
+        """
+        if (folder / PLAN_NAME).exists() and not self.config.overwrite:
+            return
+        Pieces.of(self.load(), self.piece_size)
 
     def plan(self, *, shard_size: int, **more: Any) -> RunPlan:
         """Return the plan of the run.

@@ -57,8 +57,11 @@ class FilesOutput:
             VtokError: as `vtok.pipelines.decode_vq.decode_vq` says.
         """
         overwrite, begun = self.work.config.overwrite, (self.folder / PLAN_NAME).exists()
-        if not begun or overwrite:
-            self._clear(may_remove=overwrite and begun)
+        if not begun:
+            self._refuse_to_write_over()
+        self.work.require_model(self.folder)
+        if begun and overwrite:
+            self._remove_ours()
         with output_folder(self.folder, self.plan(), Trust(overwrite=overwrite)):
             return self._write_missing()
 
@@ -69,20 +72,28 @@ class FilesOutput:
                 if (self.folder / picture.file).exists():
                     yield picture, next(open_source(str(self.folder / picture.file)).list())
 
-    def _clear(self, *, may_remove: bool) -> None:
-        """Refuse to write over images that are there, or remove those of a run of ours."""
+    def _there(self) -> Iterator[Path]:
+        """Yield where pictures would go and something is."""
         for each in self.work.found.decoded:
             for picture in each.pictures:
                 path = self.folder / picture.file
-                if not path.is_symlink() and not path.exists():
-                    continue
-                if not may_remove:
-                    raise OutputError(
-                        f"{path} is there already, and not by decode-vq: name another folder"
-                    )
-                path.unlink()
-        if may_remove:
-            (self.folder / RECORD_NAME).unlink(missing_ok=True)
+                if path.is_symlink() or path.exists():
+                    yield path
+
+    def _refuse_to_write_over(self) -> None:
+        """Refuse to write over images that are there.
+
+        Raises:
+            OutputError: one is.
+        """
+        for path in self._there():
+            raise OutputError(f"{path} is there already, and not by decode-vq: name another folder")
+
+    def _remove_ours(self) -> None:
+        """Remove the images of a run of ours, and its record."""
+        for path in self._there():
+            path.unlink()
+        (self.folder / RECORD_NAME).unlink(missing_ok=True)
 
     def _write_missing(self) -> tuple[int, tuple[Failure, ...]]:
         self._remove_partials()

@@ -67,6 +67,7 @@ class ShardsOutput:
             VtokError: as `vtok.pipelines.decode_vq.decode_vq` says.
         """
         plan = self.plan()
+        self.work.require_model(self.folder)
         with output_folder(self.folder, plan, Trust(overwrite=self.work.config.overwrite)) as state:
             commits = list(state.committed.values())
             missing = [shard for shard in range(plan.num_shards) if shard not in state.committed]

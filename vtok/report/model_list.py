@@ -23,7 +23,7 @@ _COLUMNS = (
     Column("here", "left"),
 )
 _LEGEND = (
-    "f: pixels per token along a side; tokens: of a 256x256 image, or of its one size;",
+    "f: pixels per token along a side; tokens: of 256x256 px, or of the one size;",
     "here: whether the weights are on this machine. --json has all that is known.",
 )
 
