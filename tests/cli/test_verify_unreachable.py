@@ -15,7 +15,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from vtok.errors import OutputError
 from vtok.io import files, retries
 from vtok.io.files import folder_lock
-from vtok.pipelines import verify
+from vtok.pipelines import audits
 
 QUICK = ("--workers", "0", "--tile-size", "28", "--shard-size", "3", "--quiet")
 TAR, COMMIT = "shard-000001.tar", "shard-000001.json"
@@ -158,7 +158,7 @@ def test_a_repair_holds_the_folder_from_its_first_look(
     vtok: Any, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run could commit meanwhile what the repair takes for an interrupted run's leftover."""
-    looked, audit = [], verify.audit_shard
+    looked, audit = [], audits.audit_shard
 
     def looking(task: Any) -> Any:
         with pytest.raises(OutputError, match="in use by another run"), folder_lock(out):
@@ -166,7 +166,7 @@ def test_a_repair_holds_the_folder_from_its_first_look(
         looked.append(task.path.name)
         return audit(task)
 
-    monkeypatch.setattr(verify, "audit_shard", looking)
+    monkeypatch.setattr(audits, "audit_shard", looking)
     vtok("verify", out, "--repair")
     assert len(looked) == 3
 

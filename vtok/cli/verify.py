@@ -15,7 +15,7 @@ from vtok.cli.talk import comparison_lines, print_json
 from vtok.quantities import bytes_text, counted
 
 if TYPE_CHECKING:
-    from vtok.pipelines.verify import VerifyReport
+    from vtok.pipelines.verify_report import VerifyReport
 
 _MOST_LISTED = 20
 
@@ -92,8 +92,8 @@ def verify(path: Path, check: CheckFlags, said: TalkFlags) -> None:
       vtok verify out/ --repair && echo whole
       vtok verify s3://bucket/out --json
     """
-    from vtok.pipelines.verify import VerifyConfig
     from vtok.pipelines.verify import verify as run_verify
+    from vtok.pipelines.verify_report import VerifyConfig
 
     config = VerifyConfig(
         path=path,

@@ -8,7 +8,6 @@ longer the file it was is told apart from one that was encoded badly. Writes not
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -27,13 +26,11 @@ from vtok.pipelines.inputs import list_inputs
 from vtok.pipelines.outcome import Comparison, ImageQuality
 from vtok.pipelines.restore import can_stitch, plan_of, restore, shown_region, shows_crops
 from vtok.pipelines.survey import ordered_views
+from vtok.pipelines.verify_report import VerifyConfig
 from vtok.resolution import SchemeOptions, render, resolve
 from vtok.shards.header import ShardHeader
 from vtok.shards.plan import RunPlan
 from vtok.shards.samples import Sample
-
-if TYPE_CHECKING:
-    from vtok.pipelines.verify import VerifyConfig
 
 Pixels = npt.NDArray[np.uint8]
 Pair = tuple[Pixels, Pixels]
@@ -47,7 +44,7 @@ _OTHER_SIZE = "original is of another size"
 
 
 def compare_samples(
-    samples: Sequence[Sample], header: ShardHeader, plan: RunPlan | None, config: "VerifyConfig"
+    samples: Sequence[Sample], header: ShardHeader, plan: RunPlan | None, config: VerifyConfig
 ) -> Comparison:
     """Return how alike some samples and their originals are.
 
@@ -88,7 +85,7 @@ def compare_samples(
     return Comparison(images=tuple(images), not_compared=dict(reasons))
 
 
-def _originals(plan: RunPlan | None, config: "VerifyConfig") -> str:
+def _originals(plan: RunPlan | None, config: VerifyConfig) -> str:
     if config.reference is not None:
         return config.reference
     text = plan.about.get("input", "") if plan else ""
@@ -128,7 +125,7 @@ def _decoded(
     pairs: Sequence[tuple[Sample, SourceItem]],
     outcomes: Iterator[Outcome],
     header: ShardHeader,
-    config: "VerifyConfig",
+    config: VerifyConfig,
 ) -> Iterator[list[Pair] | str]:
     """Yield each sample's decoded picture beside the part of the original that it shows."""
     from vtok.engine.runner import decode_indices  # brings torch
@@ -182,7 +179,7 @@ def _tiles(
     pairs: Sequence[tuple[Sample, SourceItem]],
     outcomes: Iterator[Outcome],
     header: ShardHeader,
-    config: "VerifyConfig",
+    config: VerifyConfig,
 ) -> Iterator[list[Pair] | str]:
     """Yield each stored view beside the same view, cut from the original again."""
     for (sample, _), outcome in zip(pairs, outcomes, strict=True):
