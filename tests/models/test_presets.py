@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from checkpoints import llamagen
 
 from vtok.errors import UnknownNameError, WeightsError
@@ -62,3 +63,21 @@ def test_what_must_be_got_by_hand_is_named() -> None:
 def test_near_names_are_offered() -> None:
     with pytest.raises(UnknownNameError, match="did you mean llamagen-vq16"):
         load_tokenizer("lamagen-vq16")
+
+
+def test_a_tokenizer_inside_of_a_whole_model_is_found_by_its_prefix(tmp_path: Path) -> None:
+    """As Janus-Pro's file has it: beside a language model, in bfloat16, LlamaGen's names behind."""
+    bare = torch.load(llamagen(tmp_path) / "vq_ds16_c2i.pt", weights_only=True)["model"]
+    half = {name: tensor.bfloat16() for name, tensor in bare.items()}
+    torch.save(half, tmp_path / "bare.pt")
+    whole = {f"gen_vision_model.{name}": tensor for name, tensor in half.items()}
+    whole["gen_vision_model.quantize.codebook_used"] = torch.zeros(65536, dtype=torch.bfloat16)
+    whole["language_model.model.embed_tokens.weight"] = torch.zeros(8, 4, dtype=torch.bfloat16)
+    torch.save(whole, tmp_path / PRESETS["janus-pro-1b"].files[0])
+    found = load_tokenizer(str(tmp_path / "pytorch_model.bin"))
+    expected = load_tokenizer(str(tmp_path / "bare.pt"))
+    assert found.spec.family == PRESETS["janus-pro-1b"].family
+    pixels = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    indices = expected.tokenize(pixels)
+    assert torch.equal(found.tokenize(pixels), indices)
+    assert torch.equal(found.decode_indices(indices), expected.decode_indices(indices))

@@ -202,6 +202,15 @@ PRESETS: dict[str, Preset] = {
     "ibq-16384-pretrain": _ibq(16384, "16384-Pretrain", "IBQ_pretrain_16384.ckpt"),
     "ibq-262144": _ibq(262144, "262144", "imagenet256_262144.ckpt"),
     "ibq-262144-pretrain": _ibq(262144, "262144-Pretrain", "IBQ_pretrain_262144.ckpt"),
+    # Inside the whole model's file (some 4 GB), under the names of LlamaGen, whose networks it has.
+    "janus-pro-1b": Preset(
+        "llamagen",
+        16,
+        16384,
+        "DeepSeek Model License",
+        "deepseek-ai/Janus-Pro-1B",
+        ("pytorch_model.bin",),
+    ),
     "kandinsky-movq-f8": Preset(
         "kandinsky-movq",
         8,

@@ -27,7 +27,6 @@ from vtok.models.vit import vit_from_json
 from vtok.models.vtok_base import VtokBaseEncoder
 from vtok.models.vtok_base_networks import FAMILY
 from vtok.models.weights import ModelFolder, load_model, read_model, read_state
-from vtok.quantities import counted
 
 DEFAULT_MODEL = "vtok-base"
 _ENCODER_SKIPS = ("quantizer.", "synthesis.")  # of this package's own model
@@ -201,7 +200,7 @@ def _checked(name: str, tokenizer: Tokenizer) -> Tokenizer:
         return tokenizer
     if (spec.downsample, spec.codebook_size) != (preset.downsample, preset.codebook_size):
         raise WeightsError(
-            f"{name} should have {counted(preset.codebook_size, 'code')} at 1/{preset.downsample} "
+            f"{name} should have {preset.codebook_size} codes at 1/{preset.downsample} "
             f"of the size, and {preset.hub_id} has {spec.codebook_size} at 1/{spec.downsample}"
         )
     if spec.codes != preset.codes:
