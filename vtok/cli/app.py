@@ -11,6 +11,7 @@ interrupted (SIGINT, SIGTERM).
 
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,9 +24,10 @@ from typer.core import TyperGroup
 import vtok
 from vtok.cli.expand import expand
 from vtok.cli.interrupts import Terminated
+from vtok.cli.refusals import is_refusal
 from vtok.cli.streams import drop_standard_output, escape_what_cannot_be_written, is_no_space
 from vtok.cli.wording import help_of, in_flags
-from vtok.errors import OutputError, UnknownNameError, VtokError
+from vtok.errors import InputError, OutputError, UnknownNameError, VtokError
 
 # Typer has its own copy of click, or click itself in older versions; this is the class in either.
 _ParsingError: Any = typer.BadParameter.__base__
@@ -142,6 +144,9 @@ def errors_as_one_line() -> Iterator[None]:
         what = error.format_message().replace("Value error, ", "").rstrip(".")
         _exit(f"error: {what} (see {where} --help)", error.exit_code)
     except OSError as error:
+        if is_refusal(error):
+            where = os.fsdecode(error.filename)
+            _exit(f"error: cannot use {where}: {error.strerror}", InputError.exit_code)
         if not is_no_space(error):
             raise
         drop_standard_output()

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vtok.cli.flags.indices import Family
+from vtok.cli.flags.places import named_path
 from vtok.cli.flags.talk import Json
 from vtok.cli.interrupts import orderly_interrupts
 from vtok.cli.talk import print_json
@@ -30,7 +31,10 @@ Source = Annotated[
 Converted = Annotated[
     Path,
     typer.Argument(
-        metavar="OUTPUT", help="A folder that is empty or not there.", show_default=False
+        metavar="OUTPUT",
+        parser=named_path,
+        help="A folder that is empty or not there.",
+        show_default=False,
     ),
 ]
 

@@ -9,6 +9,7 @@ import typer
 from vtok.cli.flags.decoding import ShardsModel
 from vtok.cli.flags.indices import AllowTorchscript
 from vtok.cli.flags.model import Device
+from vtok.cli.flags.places import named
 from vtok.cli.flags.talk import TalkFlags
 from vtok.cli.listening import listening
 from vtok.cli.talk import comparison_lines, print_json
@@ -23,6 +24,7 @@ Path = Annotated[
     str,
     typer.Argument(
         metavar="PATH",
+        parser=named,
         help="An output folder, one tar, name-{000000..000099}.tar, or a URL of one of these.",
         show_default=False,
     ),

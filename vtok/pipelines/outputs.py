@@ -4,6 +4,7 @@ In: a folder and a plan. Out: what of the plan is already there. Only files that
 folder that vtok began are ever removed. Knows nothing of what a run does.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -97,6 +98,8 @@ def check_output(folder: Place, text: str, *, may_be_remote: bool = False) -> No
         raise UsageError(f"the output {folder} is a URL: name a local folder")
     if "://" in str(folder) or re.match(r"[a-z0-9]+:/", str(folder)):
         raise UsageError(f"the output {folder} is a URL: name a local folder")
+    if folder.is_symlink() and not os.path.exists(folder):
+        raise OutputError(f"the output {folder} is a link that leads nowhere: name a folder")
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"the output {folder} is a file: name a folder")
     if folder.exists() and Path(text).exists() and folder.samefile(text):

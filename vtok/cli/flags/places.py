@@ -5,6 +5,27 @@ from typing import Annotated
 
 import typer
 
+
+def named(text: str) -> str:
+    """Return a place's name; refuse an empty one, which would be the working folder.
+
+    Raises:
+        typer.BadParameter: it is empty, as that of a variable that a script has not set.
+    """
+    if not text:
+        raise typer.BadParameter("it is empty: name a place (. is the working folder)")
+    return text
+
+
+def named_path(text: str) -> Path:
+    """Return a local place; refuse an empty name.
+
+    Raises:
+        typer.BadParameter: it is empty.
+    """
+    return Path(named(text))
+
+
 Input = Annotated[
     str,
     typer.Argument(
@@ -18,17 +39,22 @@ Shards = Annotated[
     str,
     typer.Argument(
         metavar="SHARDS",
+        parser=named,
         help="An output folder of encode-vq, one tar, or name-{000000..000099}.tar; or an .npy of "
         "the indices of one image or a batch, of any integer dtype, with --model.",
         show_default=False,
     ),
 ]
 _OUTPUT = "The folder to write; where shards are written, a URL (s3://, gs://, ...) too."
-Output = Annotated[Path, typer.Argument(metavar="OUTPUT", help=_OUTPUT, show_default=False)]
+Output = Annotated[
+    Path,
+    typer.Argument(metavar="OUTPUT", parser=named_path, help=_OUTPUT, show_default=False),
+]
 ShardsOutput = Annotated[
     str,
     typer.Argument(
         metavar="OUTPUT",
+        parser=named,
         help=_OUTPUT,
         show_default=False,
     ),
