@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vtok.cli.app import COMMANDS, CommandRow, load_command
-from vtok.pipelines import config, limits
+from vtok.pipelines import command_config, config, limits
 from vtok.resolution import SchemeOptions
 
 HEAVY = ("torch", "webdataset", "transformers", "PIL", "numpy", "rich", "vtok.pipelines")
@@ -18,11 +18,11 @@ CONFIGS = (
     config.RunConfig,
     config.CutConfig,
     config.ModelConfig,
-    config.ProjectorConfig,
-    config.OutputConfig,
+    command_config.ProjectorConfig,
+    command_config.OutputConfig,
     config.ImageConfig,
-    config.EncodeContinuousConfig,
-    config.DecodeVqConfig,
+    command_config.EncodeContinuousConfig,
+    command_config.DecodeVqConfig,
     limits.LimitConfig,
     SchemeOptions,
 )
