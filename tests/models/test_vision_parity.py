@@ -19,6 +19,15 @@ from PIL import Image
 from transformers.utils import logging
 from vision_models import dual_configs, made, tower_configs, whole_configs
 from vision_processors import processors
+from vision_references import (
+    HAS_CLS,
+    their_cls,
+    their_patches,
+    their_pixels,
+    their_pooled,
+    their_projected,
+    their_read,
+)
 
 from vtok.engine.device import to_pixels
 from vtok.engine.preparation import ImageFacts, ImageTask, Prepared
@@ -42,8 +51,9 @@ WIDE = Size(height=60, width=400)
 HEADER = ("architecture", "output", "|pixels|", "|fp32|", "bf16 cosine")
 CPU = torch.device("cpu")
 TOWERS, WHOLES, DUALS = tower_configs(), whole_configs(), dual_configs()
-HAS_CLS = ("clip", "clip-dual", "vit", "dinov2", "dinov2-registers", "dinov3", "internvit")
-NUM_PREFIX = {"dinov2-registers": 4, "dinov3": 3}
+POOLS = sorted({*TOWERS, *DUALS} - {"internvit", "pixtral"})
+POOLED_FAMILIES = ("clip", "siglip", "siglip2")  # projected is one vector
+OF_ANOTHER_LAYER = ("llava-1.5", "llava-next", "llava-onevision", "internvl", "mistral3")
 
 
 class Checkpoint(NamedTuple):
@@ -73,83 +83,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Chec
     return make
 
 
-def picture(size: Size) -> Image.Image:
-    coarse = np.random.default_rng(size.num_pixels).integers(0, 256, (5, 6, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize((size.width, size.height), Image.Resampling.BICUBIC)
-
-
-# -- their way ------------------------------------------------------------------------------------
-
-
 def their_inputs(checkpoint: Checkpoint, image: Image.Image) -> dict[str, torch.Tensor]:
     return dict(checkpoint.processor.preprocess([image], return_tensors="pt"))
 
 
-def their_tower(name: str, model: Any, inputs: dict[str, Any], layer: int | None) -> Any:
-    """The output of a tower; its states after a layer are among the hidden ones."""
-    known = ("pixel_values", "pixel_attention_mask", "spatial_shapes", "image_sizes")
-    call = {key: inputs[key] for key in known if key in inputs}
-    tower = model.vision_model if name in DUALS else model
-    return tower(**call, output_hidden_states=True)
-
-
-def their_states(name: str, output: Any, inputs: dict[str, Any], layer: int | None) -> Any:
-    tokens = output.last_hidden_state if layer is None else output.hidden_states[layer]
-    if "pixel_attention_mask" in inputs:
-        tokens = tokens[:, : int(inputs["pixel_attention_mask"].sum())]
-    return tokens
-
-
-def their_patches(
-    name: str, model: Any, inputs: dict[str, Any], layer: int | None = None
-) -> torch.Tensor:
-    output = their_tower(name, model, inputs, layer)
-    prefix = NUM_PREFIX.get(name, 1) if name in HAS_CLS else 0
-    return their_states(name, output, inputs, layer)[:, prefix:]
-
-
-def their_pooled(name: str, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-    return their_tower(name, model, inputs, None).pooler_output[:, None]
-
-
-def their_cls(name: str, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-    output = their_tower(name, model, inputs, None)
-    return their_states(name, output, inputs, None)[:, :1]
-
-
-def their_projected(name: str, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-    """(views, M, D): what the projector gave for each view, before any packing."""
-    if name in DUALS:
-        return model.get_image_features(inputs["pixel_values"]).pooler_output[:, None]
-    core = model.model
-    if name == "llama-3.2-vision":
-        call = {key: inputs[key] for key in ("aspect_ratio_ids", "aspect_ratio_mask")}
-        states = core.vision_model(inputs["pixel_values"], **call).last_hidden_state
-        num_tiles = int(inputs["aspect_ratio_mask"].sum())
-        return core.multi_modal_projector(states)[0, 0, :num_tiles]
-    if "image_grid_thw" in inputs:
-        call = {key: inputs[key] for key in ("pixel_values", "image_grid_thw")}
-        return core.get_image_features(**call).pooler_output[0][None]
-    keys = ["pixel_values"]
-    if name not in ("llava-1.5", "llava-siglip-2-layers"):
-        keys.append("image_sizes")
-    call = {key: inputs[key] for key in keys if key in inputs}
-    found: list[torch.Tensor] = []
-    module = getattr(core, "connector", None) or getattr(core, "multi_modal_projector", None)
-    handle = module.register_forward_hook(lambda *call: found.append(call[2]))
-    core.get_image_features(**call)
-    handle.remove()
-    return found[-1] if found[-1].ndim == 3 else found[-1][None]
-
-
-def their_pixels(inputs: dict[str, Any]) -> torch.Tensor:
-    """(views, 3, H, W), or the patches of one view as they are fed."""
-    pixels = inputs["pixel_values"]
-    if "aspect_ratio_mask" in inputs:
-        return pixels[0, 0, : int(inputs["aspect_ratio_mask"].sum())]
-    if "spatial_shapes" in inputs:
-        return pixels[:, : int(inputs["pixel_attention_mask"].sum())]
-    return pixels.flatten(0, -4) if pixels.ndim >= 4 else pixels
+def picture(size: Size) -> Image.Image:
+    coarse = np.random.default_rng(size.num_pixels).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((size.width, size.height), Image.Resampling.BICUBIC)
 
 
 # -- our way --------------------------------------------------------------------------------------
@@ -186,7 +126,7 @@ def ours(encoder: Encoder, outcome: Prepared, dtype: torch.dtype) -> torch.Tenso
         grid = encoder.spec.token_grid(view.size)
         expected = encoder.spec.num_tokens if grid is None else grid.num_cells
         assert sample.arrays[view.name].shape == (expected, encoder.spec.dim)
-        if encoder.spec.output == "projected" and encoder.spec.family not in ("clip", "siglip"):
+        if encoder.spec.output == "projected" and encoder.spec.family not in POOLED_FAMILIES:
             assert expected == view.num_tokens
     return torch.from_numpy(np.stack([sample.arrays[v.name] for v in outcome.facts.plan.views]))
 
@@ -241,7 +181,7 @@ def test_patches_of_towers(name: str, check: Any) -> None:
     check(name, "patches", their_patches)
 
 
-@pytest.mark.parametrize("name", sorted({*TOWERS} - {"dinov2-registers", "internvit"}))
+@pytest.mark.parametrize("name", sorted(TOWERS))
 def test_patches_of_a_layer_before_the_last(name: str, check: Any) -> None:
     def theirs(*call: Any) -> torch.Tensor:
         return their_patches(*call, -2)
@@ -256,12 +196,12 @@ def test_several_layers_lie_one_after_the_other(check: Any) -> None:
     check("clip", "layers 1 -1 0", theirs, layers=(1, -1, 0))
 
 
-@pytest.mark.parametrize("name", ["clip", "siglip", "siglip2-naflex", "dinov2", "dinov3"])
+@pytest.mark.parametrize("name", POOLS)
 def test_pooled_vectors(name: str, check: Any) -> None:
     check(name, "pooled", their_pooled, output="pooled")
 
 
-@pytest.mark.parametrize("name", ["clip", "dinov2-registers", "internvit"])
+@pytest.mark.parametrize("name", HAS_CLS)
 def test_class_tokens(name: str, check: Any) -> None:
     check(name, "cls", their_cls, output="cls")
 
@@ -271,17 +211,22 @@ def test_projected_vectors(name: str, check: Any) -> None:
     check(name, "projected", their_projected, output="projected")
 
 
-def test_patches_of_a_whole_model_are_those_that_its_projector_reads(
-    checkpoint: Callable[[str], Checkpoint],
-) -> None:
-    _, model, _, folder = checkpoint("llava-1.5")
-    encoder = load_encoder(str(folder))
-    outcome = prepared(encoder, picture(SIZES[0]))
-    with torch.no_grad():
-        expected = model.model.vision_tower(
-            our_pixels(encoder, outcome.views, torch.zeros(1, 1, 1, 1)), output_hidden_states=True
-        ).hidden_states[-2][:, 1:]
-    torch.testing.assert_close(ours(encoder, outcome, torch.float32), expected, atol=1e-5, rtol=0)
+@pytest.mark.parametrize("name", sorted(WHOLES))
+def test_patches_of_a_whole_model_are_those_that_its_projector_reads(name: str, check: Any) -> None:
+    check(name, "patches", their_read)
+
+
+@pytest.mark.parametrize("name", OF_ANOTHER_LAYER)
+def test_projected_vectors_of_another_layer(name: str, check: Any) -> None:
+    def theirs(name: str, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        core, own = model.model, model.config.vision_feature_layer
+        model.config.vision_feature_layer = core.config.vision_feature_layer = -3
+        try:
+            return their_projected(name, model, inputs)
+        finally:
+            model.config.vision_feature_layer = core.config.vision_feature_layer = own
+
+    check(name, "projected, layer -3", theirs, output="projected", layers=(-3,))
 
 
 @pytest.mark.parametrize("name", ["qwen2-vl", "qwen2.5-vl", "qwen3-vl"])
@@ -306,3 +251,4 @@ def test_qwen_patches_lie_row_by_row(name: str, checkpoint: Callable[[str], Chec
 
 def test_as_many_architectures_as_promised() -> None:
     assert len({*TOWERS, *WHOLES}) >= 15
+    assert len({type(config).__name__ for config in (*TOWERS.values(), *WHOLES.values())}) >= 15

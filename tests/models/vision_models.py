@@ -145,6 +145,10 @@ def dual_configs() -> dict[str, Any]:
         "siglip-dual": tf.SiglipConfig(
             vision_config=_VIT, text_config=text | {"projection_size": 32}
         ),
+        "siglip2-dual": tf.Siglip2Config(
+            vision_config={**_CORE, "num_hidden_layers": 3, "patch_size": PATCH, "num_patches": 16},
+            text_config=text | {"projection_size": 32},
+        ),
     }
 
 

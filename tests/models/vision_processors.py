@@ -41,6 +41,7 @@ def processors() -> dict[str, Any]:
     crop = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=square(TILE))
     clip = CLIPImageProcessorPil(size={"shortest_edge": TILE}, crop_size=square(TILE))
     siglip = SiglipImageProcessorPil(size=square(TILE))
+    naflex = Siglip2ImageProcessorPil(patch_size=PATCH, max_num_patches=16)
     vit = tf.ViTImageProcessorPil(size=square(TILE))
     dinov2 = tf.BitImageProcessorPil(
         size={"shortest_edge": 40},
@@ -53,7 +54,8 @@ def processors() -> dict[str, Any]:
         "clip-dual": crop,
         "siglip": siglip,
         "siglip-dual": siglip,
-        "siglip2-naflex": Siglip2ImageProcessorPil(patch_size=PATCH, max_num_patches=16),
+        "siglip2-naflex": naflex,
+        "siglip2-dual": naflex,
         "vit": vit,
         "dinov2": dinov2,
         "dinov2-registers": dinov2,
