@@ -90,8 +90,38 @@ def test_an_index_may_not_name_files_elsewhere(tmp_path: Path) -> None:
     folder = small(tmp_path)
     index = {"weight_map": {"a": "../other.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(WeightsError, match=r"no safetensors file"):
+    with pytest.raises(WeightsError, match=r"no \.safetensors file"):
         load_encoder(str(folder))
+
+
+def test_files_without_its_tensors_need_not_be_there(tmp_path: Path) -> None:
+    made(whole_configs()["llava-1.5"]).save_pretrained(tmp_path, max_shard_size="40KB")
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())["weight_map"]
+    needed = {file for name, file in index.items() if "vision" in name or "projector" in name}
+    whole = load_encoder(str(tmp_path), output="projected")
+    gone = sorted(set(index.values()) - needed)
+    assert gone
+    for file in gone:
+        (tmp_path / file).unlink()
+    assert load_encoder(str(tmp_path), output="projected").weights_sha256 == whole.weights_sha256
+    (tmp_path / min(needed)).unlink()
+    with pytest.raises(WeightsError, match=min(needed)):
+        load_encoder(str(tmp_path), output="projected")
+
+
+def test_an_index_that_is_wrong_is_one_line(tmp_path: Path) -> None:
+    made(whole_configs()["llava-1.5"]).save_pretrained(tmp_path, max_shard_size="40KB")
+    path = tmp_path / "model.safetensors.index.json"
+    index = json.loads(path.read_text())
+    name = next(name for name in index["weight_map"] if "vision" in name)
+    index["weight_map"][name] = max(set(index["weight_map"].values()) - {index["weight_map"][name]})
+    path.write_text(json.dumps(index))
+    with pytest.raises(WeightsError, match=f"has no {name}, and the index says so"):
+        load_encoder(str(tmp_path))
+    index["weight_map"][name] = ["a"]
+    path.write_text(json.dumps(index))
+    with pytest.raises(WeightsError, match=r"\['a'\], which is no .safetensors file"):
+        load_encoder(str(tmp_path))
 
 
 def test_the_digest_is_of_what_was_read_whatever_files_it_lay_in(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from vtok.errors import UsageError, WeightsError
 from vtok.models.base import Encoder, EncoderSpec, Output
 from vtok.models.modelfiles import CONFIG_NAME
+from vtok.models.vision.checkpoints import open_weights
 from vtok.models.vision.encoder import (
     Compute,
     ComputePacked,
@@ -26,7 +27,7 @@ from vtok.models.vision.encoder import (
 from vtok.models.vision.packing import PACKED
 from vtok.models.vision.preprocessing import Preprocessing, preprocessing_of
 from vtok.models.vision.skeleton import built, quiet, transformers_for
-from vtok.models.vision.sources import ModelSource, open_weights, read_json
+from vtok.models.vision.sources import ModelSource, read_json
 from vtok.models.vision.towers import TOWERS, Layers, Tower, image_px_of, patch_px_of
 from vtok.models.vision.wholes import WHOLES, Whole
 from vtok.records import Size

@@ -2,14 +2,13 @@
 
 In: files that can be opened and sought, local or remote. Out: tensors by name, and a digest of
 exactly those. A file is 8 bytes (the header's length, little-endian), a JSON header that says where
-each tensor lies, and the tensors. Every number of a header is checked before it is believed. Knows
-no architecture.
+each tensor lies, and the tensors. Every number of a header is checked before it is believed. Of
+many files, only those are opened whose tensors are asked for. Knows no architecture.
 """
 
-import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, BinaryIO, NamedTuple
 
@@ -18,6 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from torch import Tensor
 
 from vtok.errors import WeightsError
+from vtok.models.vision.tensors import Digest, bytes_of, check_rows
 
 Opener = Callable[[str], BinaryIO]
 
@@ -59,34 +59,54 @@ class SafeFiles:
     """The tensors of a checkpoint of one or many files.
 
     Args:
-        files: The files' names.
+        files: The file's name; or of many files, tensor's name → the name of its file.
         open_file: Name → the file, opened to read bytes at any position.
         where: For messages.
 
+    Attributes:
+        num_bytes_read: Of its files, up to now.
+
     Raises:
-        WeightsError: a header is damaged or contradicts its file.
+        WeightsError: the one file is missing, or its header is damaged.
     """
 
-    def __init__(self, files: Iterable[str], open_file: Opener, where: str) -> None:
+    def __init__(self, files: str | Mapping[str, str], open_file: Opener, where: str) -> None:
         self._open = open_file
         self._where = where
-        self._digests: dict[str, bytes] = {}
+        self._digest = Digest()
+        self._entries: dict[str, Entry] = {}
+        self._headers: set[str] = set()
         self.num_bytes_read = 0
-        self.entries: dict[str, Entry] = {}
-        for file in files:
-            self.entries |= self._read_header(file)
+        if isinstance(files, str):
+            self._read_header(files)
+            files = {name: entry.file for name, entry in self._entries.items()}
+        self._files = files
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of all of its tensors."""
+        return self._files.keys()
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all tensors read so far, whatever files they lie in; 64 hexadecimal digits."""
+        return self._digest.hexdigest()
 
     def read(self, names: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
         """Yield these tensors in the order that they lie in, each in memory of its own.
 
         Raises:
-            WeightsError: a file ends before its tensors do.
+            WeightsError: a file is missing, its header is damaged or contradicts it or the index,
+                or it ends before its tensors do.
         """
-        wanted = sorted(((self.entries[name], name) for name in set(names)), key=_place)
+        wanted = sorted(((self._entry_of(name), name) for name in set(names)), key=_place)
         for file, members in groupby(wanted, key=lambda each: each[0].file):
             with self._open(file) as stream:
                 for entry, name in members:
-                    yield name, self._read_tensor(stream, entry, name)
+                    tensor = torch.empty(entry.shape, dtype=entry.dtype)
+                    self._fill(stream, entry.start, bytes_of(tensor), name)
+                    self._digest.add(name, tensor)
+                    yield name, tensor
 
     def read_rows(self, name: str, rows: Iterable[int]) -> Tensor:
         """Return some rows (R, ...) of a tensor (K, ...), in the order asked for; not digested.
@@ -94,33 +114,26 @@ class SafeFiles:
         Raises:
             WeightsError: there is no such row.
         """
-        entry = self.entries[name]
+        entry = self._entry_of(name)
         asked = list(rows)
-        if not entry.shape or any(not 0 <= row < entry.shape[0] for row in asked):
-            raise WeightsError(f"{self._where}: {name} of shape {entry.shape} has no row {asked}")
+        check_rows(entry.shape, asked, name, self._where)
         row_bytes = entry.num_bytes // entry.shape[0]
         found = torch.empty((len(asked), *entry.shape[1:]), dtype=entry.dtype)
-        flat = _bytes_of(found)
+        flat = bytes_of(found)
         with self._open(entry.file) as stream:
             for position, row in enumerate(asked):
                 part = flat[position * row_bytes : (position + 1) * row_bytes]
                 self._fill(stream, entry.start + row * row_bytes, part, name)
         return found
 
-    @property
-    def sha256(self) -> str:
-        """Digest of all tensors read so far, whatever files they lie in; 64 hexadecimal digits."""
-        whole = hashlib.sha256()
-        for name in sorted(self._digests):
-            whole.update(json.dumps(name).encode() + self._digests[name])
-        return whole.hexdigest()
-
-    def _read_tensor(self, stream: BinaryIO, entry: Entry, name: str) -> Tensor:
-        tensor = torch.empty(entry.shape, dtype=entry.dtype)
-        flat = _bytes_of(tensor)
-        self._fill(stream, entry.start, flat, name)
-        self._digests[name] = _digest(entry, flat)
-        return tensor
+    def _entry_of(self, name: str) -> Entry:
+        file = self._files[name]
+        if file not in self._headers:
+            self._read_header(file)
+        entry = self._entries.get(name)
+        if entry is None or entry.file != file:
+            raise WeightsError(f"{self._where}: {file} has no {name}, and the index says so")
+        return entry
 
     def _fill(self, stream: BinaryIO, start: int, buffer: memoryview, name: str) -> None:
         num_filled = 0
@@ -140,7 +153,8 @@ class SafeFiles:
             raise WeightsError(f"{self._where}: {name} cannot be read ({reason})") from error
         self.num_bytes_read += num_filled
 
-    def _read_header(self, file: str) -> dict[str, Entry]:
+    def _read_header(self, file: str) -> None:
+        self._headers.add(file)
         with self._open(file) as stream:
             size = stream.seek(0, 2)
             prefix = bytearray(_PREFIX_BYTES)
@@ -157,11 +171,9 @@ class SafeFiles:
         if not isinstance(header, dict):
             raise self._damaged(file, "its header is no mapping")
         begin = _PREFIX_BYTES + length
-        return {
-            name: self._entry(file, name, facts, begin, size)
-            for name, facts in header.items()
-            if name != "__metadata__"
-        }
+        for name, facts in header.items():
+            if name != "__metadata__":
+                self._entries[name] = self._entry(file, name, facts, begin, size)
 
     def _entry(self, file: str, name: str, facts: Any, begin: int, size: int) -> Entry:
         try:
@@ -184,36 +196,6 @@ class SafeFiles:
         return WeightsError(f"{self._where}: {file} is damaged ({why}): get the file again")
 
 
-def files_of_index(index: Mapping[str, Any], where: str) -> tuple[str, ...]:
-    """Return the names of the files of a `model.safetensors.index.json`.
-
-    Raises:
-        WeightsError: it has no map of weights, or names a file outside the folder.
-    """
-    files = index.get("weight_map")
-    if not isinstance(files, Mapping) or not files:
-        raise WeightsError(f"{where}: the index has no weight_map")
-    names = sorted(set(files.values()))
-    for name in names:
-        if not isinstance(name, str) or "/" in name or "\\" in name or not name.endswith("tensors"):
-            raise WeightsError(f"{where}: the index names {name!r}, which is no safetensors file")
-    return tuple(names)
-
-
 def _place(each: tuple[Entry, str]) -> tuple[str, int, str]:
     entry, name = each
     return entry.file, entry.start, name
-
-
-def _bytes_of(tensor: Tensor) -> memoryview:
-    """Return the memory of a contiguous tensor, to write in."""
-    if not tensor.numel():
-        return memoryview(bytearray())
-    array: Any = tensor.flatten().view(torch.uint8).numpy()
-    return memoryview(array)
-
-
-def _digest(entry: Entry, data: memoryview) -> bytes:
-    digest = hashlib.sha256(f"{entry.dtype}{list(entry.shape)}".encode())
-    digest.update(data)
-    return digest.digest()

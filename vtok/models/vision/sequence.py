@@ -21,8 +21,9 @@ from torch.nn import functional
 
 from vtok.errors import UsageError, WeightsError
 from vtok.models.modelfiles import CONFIG_NAME
-from vtok.models.vision.safefile import SafeFiles
-from vtok.models.vision.sources import ModelSource, open_weights, read_json
+from vtok.models.vision.checkpoints import open_weights
+from vtok.models.vision.sources import ModelSource, read_json
+from vtok.models.vision.tensors import Tensors
 from vtok.models.vision.wholes import WHOLES
 from vtok.resolution.parts import Run
 from vtok.resolution.plan import Plan
@@ -44,7 +45,7 @@ class ModelSequence:
     """
 
     def __init__(
-        self, source: ModelSource, files: SafeFiles, *, name: str, text_scale: float = 1.0
+        self, source: ModelSource, files: Tensors, *, name: str, text_scale: float = 1.0
     ) -> None:
         self._source = source
         self._files = files
@@ -153,13 +154,13 @@ class ModelSequence:
 
     def _table(self) -> str:
         """Return the name of the language model's table of token vectors."""
-        found = [name for name in self._files.entries if name.endswith("embed_tokens.weight")]
+        found = [name for name in self._files.names if name.endswith("embed_tokens.weight")]
         if len(found) != 1:
             raise WeightsError(f"{self._source.where}: {len(found)} tables of token vectors, not 1")
         return found[0]
 
     def _read_newline(self) -> Tensor | None:
-        names = [name for name in self._files.entries if name.endswith("image_newline")]
+        names = [name for name in self._files.names if name.endswith("image_newline")]
         for _, tensor in self._files.read(names[:1]):
             return tensor.to(torch.float32)
         return None

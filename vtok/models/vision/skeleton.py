@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vtok.errors import WeightsError
-from vtok.models.vision.safefile import SafeFiles
+from vtok.models.vision.tensors import Tensors
 
 _MAX_NAMES_SHOWN = 5
 
@@ -32,7 +32,7 @@ def transformers_for(name: str) -> Any:
 
 
 def built(
-    class_name: str, config: Any, *, without: Iterable[str], files: SafeFiles, where: str
+    class_name: str, config: Any, *, without: Iterable[str], files: Tensors, where: str
 ) -> nn.Module:
     """Return a network of transformers with its tensors out of a checkpoint.
 
@@ -51,7 +51,7 @@ def built(
         try:
             with torch.device("meta"):
                 bare = make(config)
-            names = _wanted(bare, files.entries)
+            names = _wanted(bare, files.names)
             state = {name: _as_float(tensor, name, where) for name, tensor in files.read(names)}
             network, report = make.from_pretrained(
                 None,
@@ -102,7 +102,7 @@ def _without(model: Any, parts: tuple[str, ...]) -> Any:
     return type(model.__name__, (model,), {"__init__": __init__, "__module__": model.__module__})
 
 
-def _wanted(bare: Any, names: Mapping[str, Any]) -> list[str]:
+def _wanted(bare: Any, names: Iterable[str]) -> list[str]:
     """Return the names in a checkpoint that mean a parameter of the network."""
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key

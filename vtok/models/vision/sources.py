@@ -18,11 +18,12 @@ from huggingface_hub.errors import (
 )
 
 from vtok.errors import WeightsError
-from vtok.models.modelfiles import WEIGHTS_NAME
-from vtok.models.vision.safefile import SafeFiles, files_of_index
 
-INDEX_NAME = WEIGHTS_NAME + ".index.json"
 _MAX_JSON_BYTES = 64 << 20
+
+
+class MissingFileError(WeightsError):
+    """A model has no such file."""
 
 
 class ModelSource(Protocol):
@@ -45,6 +46,7 @@ class ModelSource(Protocol):
         """Return a weights file, opened to read at any position.
 
         Raises:
+            MissingFileError: there is none.
             WeightsError: it cannot be opened.
         """
 
@@ -69,10 +71,13 @@ class FolderSource:
         """Return the file.
 
         Raises:
-            WeightsError: it is missing or unreadable.
+            MissingFileError: there is none.
+            WeightsError: it is unreadable.
         """
         try:
             return (self._folder / name).open("rb", buffering=0)
+        except FileNotFoundError as error:
+            raise MissingFileError(f"{self._folder / name}: {error.strerror}") from error
         except OSError as error:
             raise WeightsError(f"{self._folder / name}: {error.strerror}") from error
 
@@ -106,6 +111,7 @@ class HubSource:
         """Return a weights file: the local copy, else the remote one, of which ranges are fetched.
 
         Raises:
+            MissingFileError: the repository has none.
             WeightsError: the hub cannot be reached.
         """
         cached = try_to_load_from_cache(self.where, name)
@@ -113,6 +119,10 @@ class HubSource:
             if isinstance(cached, str):
                 return Path(cached).open("rb", buffering=0)
             stream = HfFileSystem().open(f"{self.where}/{name}", "rb")
+        except LocalEntryNotFoundError as error:
+            raise self._unfetched(error) from error
+        except (EntryNotFoundError, FileNotFoundError) as error:
+            raise MissingFileError(f"{self.where}: there is no {name}") from error
         except (HfHubHTTPError, OSError) as error:
             raise self._unfetched(error) from error
         return cast(BinaryIO, stream)
@@ -143,14 +153,3 @@ def read_json(source: ModelSource, name: str) -> Mapping[str, Any] | None:
     if not isinstance(value, dict):
         raise WeightsError(f"{source.where}: {name} is not a mapping of names")
     return value
-
-
-def open_weights(source: ModelSource) -> SafeFiles:
-    """Return the checkpoint of a model, of one file or of those that its index names.
-
-    Raises:
-        WeightsError: there are no safetensors, or they are damaged.
-    """
-    index = read_json(source, INDEX_NAME)
-    files = (WEIGHTS_NAME,) if index is None else files_of_index(index, source.where)
-    return SafeFiles(files, source.open, source.where)

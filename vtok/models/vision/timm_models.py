@@ -1,7 +1,7 @@
 """Image models of timm as encoders: its configuration and network, this package's reading of files.
 
 In: a folder or a repository with timm's `config.json` (or that of transformers' timm wrapper) and
-`model.safetensors`. Out: an encoder of one size. timm is imported when such a model is loaded, not
+its weights. Out: an encoder of one size. timm is imported when such a model is loaded, not
 before; of a configuration nothing is taken that would make it fetch or unpickle a file.
 
 Dimension letters: B batch, H W pixels, N vectors of a view, S tokens before the patches, h w cells
@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from vtok.errors import UsageError, WeightsError
 from vtok.models.base import Encoder, EncoderSpec, Output, PixelRange
 from vtok.models.modelfiles import CONFIG_NAME
-from vtok.models.vision.safefile import SafeFiles
-from vtok.models.vision.sources import ModelSource, open_weights, read_json
+from vtok.models.vision.checkpoints import open_weights
+from vtok.models.vision.sources import ModelSource, read_json
+from vtok.models.vision.tensors import Tensors
 from vtok.records import Size
 
 Facts = Mapping[str, Any]
@@ -232,7 +233,7 @@ def _classifiers(facts: Facts, network: Any) -> tuple[str, ...]:
     return (found,) if isinstance(found, str) else tuple(map(str, found))
 
 
-def _fill(network: nn.Module, files: SafeFiles, classifiers: tuple[str, ...], where: str) -> None:
+def _fill(network: nn.Module, files: Tensors, classifiers: tuple[str, ...], where: str) -> None:
     """Give a network its tensors.
 
     Raises:
@@ -241,7 +242,7 @@ def _fill(network: nn.Module, files: SafeFiles, classifiers: tuple[str, ...], wh
     expected = network.state_dict()
     dropped = tuple(f"{layer}." for layer in classifiers)
     names = [
-        name for name in files.entries
+        name for name in files.names
         if _own_name(name) in expected or not _own_name(name).startswith(dropped)
     ]  # fmt: skip
     state = {_own_name(name): _as_float(tensor, name, where) for name, tensor in files.read(names)}
