@@ -11,7 +11,7 @@ from typing import Any
 from vtok.errors import UsageError, WeightsError
 from vtok.models.base import Encoder, EncoderSpec, Output
 from vtok.models.modelfiles import CONFIG_NAME
-from vtok.models.vision.checkpoints import open_weights
+from vtok.models.vision import internvit
 from vtok.models.vision.encoder import (
     Compute,
     ComputePacked,
@@ -114,7 +114,7 @@ def load_vision_encoder(
         UsageError: it does not have that output or layer.
     """
     transformers = transformers_for(name)
-    given = read_json(source, CONFIG_NAME)
+    given = internvit.config_of(source)
     if given is None:
         raise WeightsError(f"{source.where}: there is no {CONFIG_NAME}")
     with quiet():
@@ -122,7 +122,7 @@ def load_vision_encoder(
     _check_layers(model, output, layers)
     recipe = _recipe(model, output, layers)
     preprocessing = preprocessing_of(_processor(source), model.config, transformers)
-    files = open_weights(source)
+    files = internvit.tensors_of(source)
     network = built(
         recipe.class_name,
         recipe.config,
@@ -150,7 +150,8 @@ def is_known(config: Mapping[str, Any]) -> bool:
 def _model_of(given: Mapping[str, Any], name: str, where: str, transformers: Any) -> _Model:
     kind = given.get("model_type")
     if not is_known(given):
-        known = ", ".join(sorted((*TOWERS, *WHOLES, *_DUALS)))
+        originals = (internvit.TOWER, internvit.WHOLE)
+        known = ", ".join(sorted((*TOWERS, *WHOLES, *_DUALS, *originals)))
         raise WeightsError(
             f"{where}: model_type {kind!r} has no continuous features here; there are: {known}"
         )
@@ -175,6 +176,9 @@ def _model_of(given: Mapping[str, Any], name: str, where: str, transformers: Any
 
 def _processor(source: ModelSource) -> Mapping[str, Any] | None:
     """Return what is said of the image processor, in a file of its own or among others."""
+    found = internvit.processor_of(source)
+    if found is not None:
+        return found
     for file in _PROCESSOR_FILES:
         facts = read_json(source, file)
         if facts is not None:

@@ -20,9 +20,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from vtok.errors import UsageError, WeightsError
-from vtok.models.modelfiles import CONFIG_NAME
-from vtok.models.vision.checkpoints import open_weights
-from vtok.models.vision.sources import ModelSource, read_json
+from vtok.models.vision.internvit import config_of, tensors_of
+from vtok.models.vision.sources import ModelSource
 from vtok.models.vision.tensors import Tensors
 from vtok.models.vision.wholes import WHOLES
 from vtok.resolution.parts import Run
@@ -31,6 +30,7 @@ from vtok.resolution.plan import Plan
 Array = npt.NDArray[Any]
 
 TOKENIZER_NAME = "tokenizer.json"
+_TABLES = ("embed_tokens.weight", "tok_embeddings.weight")  # the second: InternLM 2's
 _UNPADDED = ("llava-next", "llava-onevision")
 
 
@@ -154,7 +154,7 @@ class ModelSequence:
 
     def _table(self) -> str:
         """Return the name of the language model's table of token vectors."""
-        found = [name for name in self._files.names if name.endswith("embed_tokens.weight")]
+        found = [name for name in self._files.names if name.endswith(_TABLES)]
         if len(found) != 1:
             raise WeightsError(f"{self._source.where}: {len(found)} tables of token vectors, not 1")
         return found[0]
@@ -173,14 +173,14 @@ def load_sequence(source: ModelSource, *, name: str) -> ModelSequence:
         UsageError: it has no language model.
         WeightsError: its files are missing or damaged.
     """
-    config = read_json(source, CONFIG_NAME) or {}
+    config = config_of(source) or {}
     if config.get("model_type") not in WHOLES:
         raise UsageError(f"--packed: {name} has no language model whose sequence this could be")
     text = config.get("text_config") or {}
     scale = 1.0
     if str(text.get("model_type", "")).startswith("gemma"):
         scale = math.sqrt(text["hidden_size"])
-    return ModelSequence(source, open_weights(source), name=name, text_scale=scale)
+    return ModelSequence(source, tensors_of(source), name=name, text_scale=scale)
 
 
 def _without_padding(joint: Tensor, plan: Plan) -> Tensor:

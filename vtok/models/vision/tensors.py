@@ -16,13 +16,11 @@ from vtok.errors import WeightsError
 
 
 class Tensors(Protocol):
-    """The tensors of one checkpoint, of one or many files.
+    """The tensors of one checkpoint, of one or many files."""
 
-    Attributes:
-        num_bytes_read: Of its files, up to now.
-    """
-
-    num_bytes_read: int
+    @property
+    def num_bytes_read(self) -> int:
+        """Bytes of its files that were read up to now."""
 
     @property
     def names(self) -> Collection[str]:
