@@ -50,16 +50,20 @@ def list_models(context: typer.Context, json: Json = False) -> None:
     if context.invoked_subcommand is not None:
         return
     from vtok.models.catalogue import catalogue
+    from vtok.models.vision.published import ENCODERS
 
     rows = catalogue()
     if json:
-        print_json({"models": [row.to_json() for row in rows]})
+        encoders = [{"name": name, **row._asdict()} for name, row in ENCODERS.items()]
+        print_json({"models": [row.to_json() for row in rows], "encoders": encoders})
         return
-    from vtok.report.model_list import model_list
+    from vtok.report.model_list import encoder_list, model_list
     from vtok.report.terminal import plain_width, terminal
 
     console = terminal()
-    console.print(model_list(rows, width=plain_width(console)), end="", soft_wrap=True)
+    width = plain_width(console)
+    console.print(model_list(rows, width=width), end="", soft_wrap=True)
+    console.print(encoder_list(ENCODERS, width=width), end="", soft_wrap=True)
 
 
 def convert(source: Source, output: Converted, family: Family = None, json: Json = False) -> None:

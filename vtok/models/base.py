@@ -235,10 +235,12 @@ class Encoder(nn.Module, ABC):
         spec: The facts of the model.
         weights_sha256: Digest of the weights file it was loaded from; empty if it was not.
         can_pack: Whether `features_packed` makes one sequence of views, where they are of any size.
+        note: What of its preprocessing is a guess, in one line; empty where nothing is.
     """
 
     spec: EncoderSpec
     weights_sha256: str = ""
+    note: str = ""
     can_pack: bool = False
 
     @abstractmethod

@@ -9,10 +9,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from vtok.errors import UnknownNameError, WeightsError
+from vtok.errors import UnknownNameError, UsageError, WeightsError
 from vtok.models.fetching import fetched, fetched_preset
 from vtok.models.modelfiles import CONFIG_NAME, WEIGHTS_SUFFIXES
 from vtok.models.presets import PRESETS
+from vtok.models.vision.published import ENCODERS
 from vtok.models.vision.sources import FolderSource, HubSource, ModelSource, read_json
 from vtok.models.vision.timm_models import is_timm
 from vtok.models.weights import ModelFolder, open_folder
@@ -44,7 +45,7 @@ SHIPPED: dict[str, Shipped] = {
 
 def model_names() -> tuple[str, ...]:
     """Return the names of the models: those that ship, then the published ones."""
-    return (*sorted(SHIPPED), *sorted(PRESETS))
+    return (*sorted(SHIPPED), *sorted(PRESETS), *sorted(ENCODERS))
 
 
 def vision_source(name: str) -> ModelSource | None:
@@ -55,6 +56,8 @@ def vision_source(name: str) -> ModelSource | None:
         return None
     if path.is_dir():
         source = FolderSource(path)
+    elif name in ENCODERS:
+        return HubSource(ENCODERS[name].hub_id)
     elif _HUB_ID.fullmatch(name) and not _is_place(name):
         source = HubSource(name)
     else:
@@ -81,6 +84,7 @@ def find_folder(name: str) -> ModelFolder:
 
     Raises:
         UnknownNameError: there is no such model.
+        UsageError: it is no model of this package's or its authors' own format.
         WeightsError: its files are missing, damaged, or not those that were shipped.
     """
     if name in SHIPPED:
@@ -97,6 +101,8 @@ def find_folder(name: str) -> ModelFolder:
         return open_folder(path)
     if name in PRESETS:
         return open_folder(fetched_preset(name, PRESETS[name]))
+    if name in ENCODERS:
+        raise UsageError(f"{name} gives features, not indices: it is for encode-continuous")
     if _is_place(name):
         raise WeightsError(f"{name}: no such file or folder")
     if _HUB_ID.fullmatch(name) and not path.exists():

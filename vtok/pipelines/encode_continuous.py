@@ -3,7 +3,7 @@
 In: an `EncodeContinuousConfig`. Out: shards of features (N, D), float16, bfloat16 or float32.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -59,11 +59,19 @@ def encode_continuous(
             "mean nothing to a language model that was not trained with it; --projector-weights "
             "reads a trained one"
         )
-    return run_shards(encode_continuous_recipe(config), config.run, progress)
+    note = (lambda message: None) if progress is None else progress.note
+    return run_shards(encode_continuous_recipe(config, note), config.run, progress)
 
 
-def encode_continuous_recipe(config: EncodeContinuousConfig) -> Recipe:
-    """Return what the command adds to a run; the model is loaded where its record is not known."""
+def encode_continuous_recipe(
+    config: EncodeContinuousConfig, note: Callable[[str], None] = lambda message: None
+) -> Recipe:
+    """Return what the command adds to a run; the model is loaded where its record is not known.
+
+    Args:
+        config: What was asked for.
+        note: Hears, where the model is loaded, what of its preprocessing is a guess.
+    """
     # Who stores every bit of a float32 wants every bit computed.
     purpose: Purpose = "exact" if config.dtype == "fp32" else "features"
     placement = Placement.of(config.model, purpose, takes_several=True)
@@ -75,6 +83,8 @@ def encode_continuous_recipe(config: EncodeContinuousConfig) -> Recipe:
     def load(name: str) -> Encoder:
         wanted = config.wanted
         encoder = registry.load_encoder(name, output=wanted.output, layers=wanted.layers)
+        if encoder.note:
+            note(f"{name}: {encoder.note}")
         if wanted.size is not None:
             encoder = resize(encoder, wanted.size, wanted.interpolation)
         return encoder if request is None else project(encoder, request)

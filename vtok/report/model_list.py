@@ -1,14 +1,15 @@
 """The models that have names, as a table to choose from.
 
-In: rows of the catalogue. Out: one text, as wide as the terminal is and no wider. Loads no model.
+In: rows of the catalogue, or of the table of vision models. Out: one text, as wide as the terminal is and no wider. Loads no model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from rich.text import Text
 
 from vtok.models.catalogue import CatalogueRow
+from vtok.models.vision.published import PublishedEncoder
 from vtok.report.tables import Column, table
 
 FROM_MIN_WIDTH = 116
@@ -26,6 +27,27 @@ _LEGEND = (
     "f: pixels per token along a side; tokens: of 256x256 px, or of the one size;",
     "here: whether the weights are on this machine. --json has all that is known.",
 )
+
+
+_ENCODER_LEGEND = "for encode-continuous; projector: whether it has --output projected."
+
+
+def encoder_list(rows: Mapping[str, PublishedEncoder], *, width: int | None) -> Text:
+    """Return a line a vision model, by name, after an empty one; as wide as `model_list`."""
+    columns = [
+        Column("name", "left"),
+        Column("family", "left"),
+        Column("projector", "left"),
+        Column("from", "left", shrinks="middle"),
+    ]
+    cells = [
+        [name, row.family, "yes" if row.has_projector else "no", row.hub_id]
+        for name, row in rows.items()
+    ]
+    text = Text("\n")
+    text.append_text(table(columns, cells, width=width))
+    text.append(_ENCODER_LEGEND + "\n", "dim")
+    return text
 
 
 def model_list(rows: Sequence[CatalogueRow], *, width: int | None) -> Text:

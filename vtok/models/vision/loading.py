@@ -139,6 +139,7 @@ def load_vision_encoder(
     )
     encoder.weights_sha256 = files.sha256
     encoder.num_bytes_read = files.num_bytes_read
+    encoder.note = preprocessing.note
     return encoder.eval()
 
 

@@ -17,6 +17,14 @@ from vtok.models.vision.wholes import gemma_merge
 Facts = Mapping[str, Any]
 Options = dict[str, Any]
 
+_NO_FILE = (
+    "there is no preprocessor_config.json: bytes become [-1, 1] and images are cut as --scheme "
+    "says, which need not be what the model was trained on"
+)
+_NOT_FOLLOWED = (
+    "no scheme here cuts images as its own image processor ({kind}) does with these numbers: they "
+    "are cut as --scheme says"
+)
 _SUFFIXES = ("Fast", "Pil")
 _FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -43,11 +51,13 @@ class Preprocessing:
         pixels: How bytes become its input.
         scheme: The scheme that its views follow; None where there is none.
         options: The scheme's numbers.
+        note: What of it is a guess, in one line; empty where nothing is.
     """
 
     pixels: PixelRange
     scheme: str | None = None
     options: Options = field(default_factory=dict)
+    note: str = ""
 
 
 def preprocessing_of(facts: Facts | None, config: Any, transformers: Any) -> Preprocessing:
@@ -62,7 +72,7 @@ def preprocessing_of(facts: Facts | None, config: Any, transformers: Any) -> Pre
         WeightsError: a number is not what it must be.
     """
     if facts is None:
-        return Preprocessing(PixelRange())
+        return Preprocessing(PixelRange(), note=_NO_FILE)
     kind = _kind(facts)
     try:
         whole = {**_defaults(kind, facts, transformers), **facts}
@@ -70,7 +80,9 @@ def preprocessing_of(facts: Facts | None, config: Any, transformers: Any) -> Pre
         scheme = _SCHEMES.get(kind, _plain)(whole, config)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise WeightsError(f"the image processor's file is not understood: {error}") from error
-    return Preprocessing(pixels, *scheme) if scheme is not None else Preprocessing(pixels)
+    if scheme is not None:
+        return Preprocessing(pixels, *scheme)
+    return Preprocessing(pixels, note=_NOT_FOLLOWED.format(kind=kind or "without a name"))
 
 
 def _kind(facts: Facts) -> str:
@@ -162,13 +174,15 @@ def _anyres(scheme: str) -> Reads:
         side = int(vision.image_size)
         asked = _side(facts, "crop_size") if scheme == "llava-next" else _side(facts)
         grids = {tuple(cell / side for cell in pair) for pair in config.image_grid_pinpoints}
-        if asked != side or grids != _PINPOINTS[scheme]:
+        most = getattr(config, "vision_aspect_ratio", _MOST_TILES)
+        if asked != side or grids != _PINPOINTS[scheme] or most != _MOST_TILES:
             return None
         return scheme, {"tile_size_px": side, "patch_px": patch_px_of(vision)}
 
     return read
 
 
+_MOST_TILES = "anyres_max_9"  # of LLaVA-OneVision: more are reduced to as many vectors
 _PINPOINTS: dict[str, set[tuple[float, ...]]] = {
     "llava-next": {(1, 2), (2, 1), (2, 2), (3, 1), (1, 3)},
     "llava-onevision": {(rows, cols) for rows in range(1, 7) for cols in range(1, 7)},
