@@ -1,6 +1,7 @@
 """The models that have names, as a table to choose from.
 
-In: rows of the catalogue, or of the table of vision models. Out: one text, as wide as the terminal is and no wider. Loads no model.
+In: rows of the catalogue, or of the table of vision models. Out: one text, as wide as the terminal
+is and no wider. Loads no model.
 """
 
 from collections.abc import Mapping, Sequence
