@@ -10,23 +10,19 @@ cosine, among all crops of the other kind, is the one of the same photograph is 
 same for what needs no model: mean colour, and the crop's own pixels at 16 x 16.
 """
 
-import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from held_out import arguments, held_out
 from PIL import Image, ImageEnhance
 
 from vtok.engine.device import to_pixels
-from vtok.io.sources import open_source
 from vtok.models.base import Encoder
 from vtok.models.registry import load_encoder
-from vtok.training.photographs import Photographs, split_photographs
 
 Vectors = npt.NDArray[np.float64]
-SAMPLES = Path(__file__).parents[2] / "sample_images"
 CROP_SHARE, JITTER = 0.7, 0.2
 
 
@@ -74,16 +70,9 @@ def top1(describe: Callable[[Image.Image], Vectors], pairs: list[list[Image.Imag
 
 def main() -> None:
     """Print the three shares."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?")
-    parser.add_argument("--model", default="vtok-base")
-    parser.add_argument("--holdout", type=int, default=100)
-    chosen = parser.parse_args()
+    chosen = arguments(__doc__)
     encoder = load_encoder(chosen.model)
-    if chosen.folder is None:
-        images = Photographs(list(open_source(str(SAMPLES)).list()))
-    else:
-        images = split_photographs(open_source(chosen.folder), holdout=chosen.holdout)[1]
+    images = held_out(chosen.folder, chosen.holdout)
     draw = np.random.default_rng(0)
     pairs = [
         [crop(Image.fromarray(pixels), draw, encoder.spec.alignment_px) for _ in range(2)]

@@ -10,25 +10,21 @@ highest quality that fits; where not even its lowest does, the lowest is taken, 
 SSIM and MS-SSIM are means over images, all measured by the same code on the same pixels.
 """
 
-import argparse
 import io
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from held_out import arguments, held_out
 from PIL import Image, features
 
 from vtok.engine.quality import MIN_MS_SSIM_SIDE_PX, ms_ssim, psnr, ssim
-from vtok.io.sources import open_source
 from vtok.models.registry import load_tokenizer
-from vtok.training.photographs import Photographs, split_photographs
 from vtok.training.validation import Reconstruction, reconstruct
 
 Pixels = npt.NDArray[np.uint8]
-SAMPLES = Path(__file__).parents[2] / "sample_images"
 Figures = tuple[float, float, float, float]
 Row = tuple[str, Figures]
 
@@ -67,24 +63,20 @@ def figures(original: Pixels, other: Pixels) -> tuple[float, float, float]:
     return psnr(other, original), ssim(other, original), multi
 
 
-def held_out(folder: str | None, holdout: int) -> list[Pixels]:
+def of_moderate_size(folder: str | None, holdout: int) -> list[Pixels]:
     """Return those held out of a folder, or the sample images of moderate size."""
+    images = held_out(folder, holdout)
     if folder is not None:
-        return list(split_photographs(open_source(folder), holdout=holdout)[1])
-    samples = Photographs(list(open_source(str(SAMPLES)).list()))
-    return [each for each in samples if 100**2 < each.shape[0] * each.shape[1] < 4e6]
+        return list(images)
+    return [each for each in images if 100**2 < each.shape[0] * each.shape[1] < 4e6]
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?")
-    parser.add_argument("--model", default="vtok-base")
-    parser.add_argument("--holdout", type=int, default=100)
-    chosen = parser.parse_args()
+    chosen = arguments(__doc__)
     tokenizer = load_tokenizer(chosen.model)
     bits = math.log2(tokenizer.spec.codebook_size)
-    images = held_out(chosen.folder, chosen.holdout)
+    images = of_moderate_size(chosen.folder, chosen.holdout)
     rows: dict[str, list[Figures]] = {}
     uses = np.zeros(tokenizer.spec.codebook_size, np.int64)
     codecs = [name for name in CODECS if name != "AVIF" or features.check("avif")]

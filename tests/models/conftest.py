@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from parity import ROWS
+
+pytest.register_assert_rewrite("parity")
 
 
 @pytest.fixture(autouse=True)
 def _rows_to_the_table(table_row: Callable[..., None]) -> Iterator[None]:
+    from parity import ROWS  # whose assertions explain themselves, as a test's do
+
     before = set(ROWS)
     yield
     header = ("family", "image", "|latents|", "indices", "|decode|")

@@ -70,3 +70,12 @@ def recorded(
     shown = "no decoder" if decoded is None else f"{decoded.max():.1e}"
     ROWS.add((label, tag, f"{latents:.1e}", f"{total - wrong} of {total}", shown))
     return latents, wrong, decoded
+
+
+def assert_parity(tokenizer: Tokenizer, arrays: Arrays, label: str, tag: str) -> None:
+    """Hold latents, indices and decoded pixels to the references, and put them into the table."""
+    latents, wrong, decoded = recorded(label, tag, errors(tokenizer, arrays, tag))
+    assert latents <= MAX_LATENT_ERROR
+    assert wrong == 0
+    assert decoded is not None
+    assert (decoded <= MAX_DECODE_ERROR).all(), decoded

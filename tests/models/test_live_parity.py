@@ -7,15 +7,7 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import hub
-from parity import (
-    MAX_DECODE_ERROR,
-    MAX_LATENT_ERROR,
-    NEAR_TIE,
-    Arrays,
-    errors,
-    recorded,
-    references,
-)
+from parity import MAX_LATENT_ERROR, NEAR_TIE, Arrays, assert_parity, errors, recorded, references
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -68,11 +60,7 @@ def check(label: str, folder: Path, expected: Arrays, family: str) -> None:
     tokenizer = load_tokenizer(str(folder))
     assert tokenizer.spec.family == family
     for tag in SIZES:
-        latents, wrong, decoded = recorded(label, tag, errors(tokenizer, expected, tag))
-        assert latents <= MAX_LATENT_ERROR
-        assert wrong == 0
-        assert decoded is not None
-        assert (decoded <= MAX_DECODE_ERROR).all()
+        assert_parity(tokenizer, expected, label, tag)
         assert (expected[f"gap_{tag}"] >= NEAR_TIE).mean() > 0.8
 
 
@@ -85,6 +73,9 @@ def randomise(network: nn.Module) -> None:
             nn.init.normal_(parameter, std=scale)
         else:
             nn.init.normal_(parameter, mean=float("norm" in name and "weight" in name), std=0.1)
+    for name, buffer in network.named_buffers():
+        if name.endswith("running_var"):
+            buffer.uniform_(0.5, 2)
 
 
 @pytest.mark.parametrize("kind", ["group", "spatial"])
@@ -126,9 +117,6 @@ def test_diffusers_paella(tmp_path: Path) -> None:
         levels=3, bottleneck_blocks=2, embed_dim=32, latent_channels=4, num_vq_embeddings=256
     )
     randomise(network)
-    for name, buffer in network.named_buffers():
-        if name.endswith("running_var"):
-            buffer.uniform_(0.5, 2)
     network.save_pretrained(tmp_path)
     codebook = network.vquantizer.embedding.weight.detach()
 
@@ -154,9 +142,6 @@ def test_emu3(tmp_path: Path) -> None:
         )
     )
     randomise(network)
-    for name, buffer in network.named_buffers():
-        if name.endswith("running_var"):
-            buffer.uniform_(0.5, 2)
     network.save_pretrained(tmp_path)
     codebook = network.quantize.embedding.weight.detach()
 
@@ -173,12 +158,7 @@ def test_emu3_in_its_authors_file(tag: str, tmp_path: Path) -> None:
     (tmp_path / "emu3").mkdir()
     tokenizer = load_tokenizer(str(hub(tmp_path / "emu3")))
     assert tokenizer.spec.family == "emu3"
-    found = errors(tokenizer, references("emu3"), tag)
-    latents, wrong, decoded = recorded("emu3 (BAAI)", tag, found)
-    assert latents <= MAX_LATENT_ERROR
-    assert wrong == 0
-    assert decoded is not None
-    assert (decoded <= MAX_DECODE_ERROR).all()
+    assert_parity(tokenizer, references("emu3"), "emu3 (BAAI)", tag)
 
 
 def test_janus(tmp_path: Path) -> None:

@@ -36,6 +36,22 @@ def sequence_of(folder: Path, image: Any) -> tuple[Plan, np.ndarray]:
     return plan, load_sequence(str(folder)).pack(plan, features)
 
 
+def error_of(plan: Plan, packed: np.ndarray, expected: torch.Tensor) -> float:
+    """The largest error of a sequence that is as long as the reference, and as its plan says."""
+    assert packed.shape == tuple(expected.shape)
+    assert len(packed) == plan.num_tokens
+    return float(np.abs(packed - expected.numpy()).max())
+
+
+def assert_close(name: str, worst: float, table_row: Callable[..., None]) -> None:
+    table_row(
+        "packed sequences as the language model is given them",
+        ("architecture", "|fp32|"),
+        (name, f"{worst:.1e}"),
+    )
+    assert worst <= 1e-5
+
+
 @pytest.mark.parametrize("name", ["llava-next", "llava-onevision"])
 def test_anyres_is_packed_as_the_model_packs_it(
     name: str, checkpoint: Callable[[str], Checkpoint], table_row: Callable[..., None]
@@ -50,15 +66,8 @@ def test_anyres_is_packed_as_the_model_packs_it(
         with torch.no_grad():
             output = made.model.get_image_features(inputs["pixel_values"], inputs["image_sizes"])
         (expected,) = output.pooler_output
-        assert packed.shape == tuple(expected.shape)
-        assert len(packed) == plan.num_tokens
-        worst = max(worst, float(np.abs(packed - expected.numpy()).max()))
-    table_row(
-        "packed sequences as the language model is given them",
-        ("architecture", "|fp32|"),
-        (name, f"{worst:.1e}"),
-    )
-    assert worst <= 1e-5
+        worst = max(worst, error_of(plan, packed, expected))
+    assert_close(name, worst, table_row)
 
 
 def write_tokenizer(folder: Path, plans: list[Plan], image_token_id: int) -> Tokenizer:
@@ -102,15 +111,8 @@ def test_separators_are_vectors_of_the_language_model(
         expected = table[torch.tensor(ids)] * scale
         mask = torch.tensor(ids) == placeholder
         expected[mask] = vectors
-        assert packed.shape == tuple(expected.shape)
-        assert len(packed) == plan.num_tokens
-        worst = max(worst, float(np.abs(packed - expected.numpy()).max()))
-    table_row(
-        "packed sequences as the language model is given them",
-        ("architecture", "|fp32|"),
-        (name, f"{worst:.1e}"),
-    )
-    assert worst <= 1e-5
+        worst = max(worst, error_of(plan, packed, expected))
+    assert_close(name, worst, table_row)
 
 
 def test_without_a_tokenizer_separators_are_refused(

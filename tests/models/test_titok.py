@@ -7,14 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from parity import (
-    MAX_DECODE_ERROR,
-    MAX_LATENT_ERROR,
-    errors,
-    pixels_of,
-    recorded,
-    references,
-)
+from parity import MAX_DECODE_ERROR, MAX_LATENT_ERROR, assert_parity, errors, pixels_of, references
 from PIL import Image
 from titok_checkpoints import LABELS, hub, model, titok
 from torch import Tensor, nn
@@ -37,12 +30,7 @@ PHOTOS = ("coffee.jpg", "camera.png")
 def test_equals_the_authors_code(label: str, tmp_path: Path) -> None:
     tokenizer = titok(tmp_path, label)
     assert tokenizer.spec.family == "titok"
-    found = errors(tokenizer, references(label), "sq")
-    latents, wrong, decoded = recorded(label, "sq", found)
-    assert latents <= MAX_LATENT_ERROR
-    assert wrong == 0
-    assert decoded is not None
-    assert (decoded <= MAX_DECODE_ERROR).all(), decoded
+    assert_parity(tokenizer, references(label), label, "sq")
     first, second = references(label)["idx_sq"]
     assert (first != second).mean() > 0.8, "the stored indices hardly depend on the image"
 

@@ -11,9 +11,9 @@ from parity import (
     GOLDEN,
     MAX_DECODE_ERROR,
     MAX_LATENT_ERROR,
+    assert_parity,
     errors,
     pixels_of,
-    recorded,
     references,
 )
 from seeded import seeded_state
@@ -66,11 +66,7 @@ def test_equals_the_authors_code(family: str, tag: str, tmp_path: Path) -> None:
     tokenizer = loaded(tmp_path, tag, family)
     assert tokenizer.spec.family == "unitok"
     assert tokenizer.spec.fixed_size == SIZES[tag]
-    latents, wrong, decoded = recorded(family, tag, errors(tokenizer, references(family), tag))
-    assert latents <= MAX_LATENT_ERROR
-    assert wrong == 0
-    assert decoded is not None
-    assert (decoded <= MAX_DECODE_ERROR).all(), decoded
+    assert_parity(tokenizer, references(family), family, tag)
     shape = tokenizer.spec.index_shape(SIZES[tag])
     assert references(family)[f"idx_{tag}"].shape[1:] == shape
     assert shape[0] == 8

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from parity import GOLDEN, MAX_DECODE_ERROR, MAX_LATENT_ERROR, errors, recorded, references
+from parity import GOLDEN, assert_parity, errors, references
 from seeded import seeded_state
 
 from vtok.codeshape import CodeShape
@@ -32,12 +32,7 @@ def test_equals_the_authors_code(tag: str, tmp_path: Path) -> None:
     tokenizer = load_tokenizer(str(var(tmp_path, SCALES[tag])))
     assert tokenizer.spec.family == "var"
     assert tokenizer.spec.fixed_size == SIZES[tag]
-    found = errors(tokenizer, references("var"), tag)
-    latents, wrong, decoded = recorded("var", tag, found)
-    assert latents <= MAX_LATENT_ERROR
-    assert wrong == 0
-    assert decoded is not None
-    assert (decoded <= MAX_DECODE_ERROR).all(), decoded
+    assert_parity(tokenizer, references("var"), "var", tag)
     shape = tokenizer.spec.index_shape(SIZES[tag])
     assert references("var")[f"idx_{tag}"].shape[1:] == shape
     assert tokenizer.spec.image_size(shape) == SIZES[tag]

@@ -11,9 +11,9 @@ from parity import (
     GOLDEN,
     MAX_DECODE_ERROR,
     MAX_LATENT_ERROR,
+    assert_parity,
     errors,
     pixels_of,
-    recorded,
     references,
 )
 from seeded import seeded_state
@@ -66,13 +66,7 @@ def vitvqgan(folder: Path, tag: str, **quantizer: object) -> Path:
 def test_equals_the_public_code(tag: str, tmp_path: Path) -> None:
     tokenizer = load_tokenizer(str(vitvqgan(tmp_path, tag)))
     assert (tokenizer.spec.family, tokenizer.spec.fixed_size) == ("vit-vqgan", SIZES[tag])
-    latents, wrong, decoded = recorded(
-        "vit-vqgan", tag, errors(tokenizer, references("vit-vqgan"), tag)
-    )
-    assert latents <= MAX_LATENT_ERROR
-    assert wrong == 0
-    assert decoded is not None
-    assert (decoded <= MAX_DECODE_ERROR).all(), decoded
+    assert_parity(tokenizer, references("vit-vqgan"), "vit-vqgan", tag)
 
 
 def _eps(tokenizer: VitVqTokenizer) -> None:
