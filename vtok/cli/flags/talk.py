@@ -10,9 +10,9 @@ from vtok.errors import UsageError
 Json = Annotated[
     bool, typer.Option("--json", help="Print the report as one JSON object on standard output.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", help="Name every image that fails, as it does.")
+    bool, typer.Option("--verbose", "-v", help="Name every image that fails, as it does.")
 ]
 
 
