@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from engine_fakes import Misbehaving, Probing, png_task, png_tasks, small_preparation, task
 
-from vtok.engine import decode_run, decoding, process
+from vtok.engine import children, decode_run, decoding
 from vtok.engine.decode_run import MAX_QUEUE_DEPTH, queue_depth, workers_needed
 from vtok.engine.decoding import DecodePool, UpTo, default_num_workers
 from vtok.engine.preparation import ImageTask, Outcome, Prepared
@@ -208,7 +208,8 @@ def test_nothing_more_is_begun_than_the_caller_can_hold() -> None:
             taken.append(each.index)
             yield each
 
-    with DecodePool(small_preparation(), num_workers=2, max_ahead=6) as pool:
+    with DecodePool(small_preparation(), num_workers=2) as pool:
+        pool.max_ahead = 6
         outcomes = pool.map(counted())
         for num_yielded in range(1, 11):
             next(outcomes)
@@ -234,7 +235,8 @@ def test_pixels_that_wait_are_bounded_in_bytes() -> None:
 
 
 def test_pixels_stay_while_any_array_refers_to_them_and_their_memory_is_used_again() -> None:
-    with DecodePool(small_preparation(), num_workers=1, max_ahead=4) as pool:
+    with DecodePool(small_preparation(), num_workers=1) as pool:
+        pool.max_ahead = 4
         outcomes = pool.map(png_tasks(60))
         first = next(outcomes)
         assert isinstance(first, Prepared)
@@ -424,7 +426,7 @@ def test_a_number_that_was_asked_for_stays() -> None:
 
 def test_a_worker_that_does_not_start_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode_run, "START_TIMEOUT_S", 0.0)
-    monkeypatch.setattr(process, "_BOOTSTRAP", "import time; time.sleep(3600)")
+    monkeypatch.setattr(children, "_BOOTSTRAP", "import time; time.sleep(3600)")
     with (
         DecodePool(small_preparation(), num_workers=1) as pool,
         pytest.raises(RuntimeError, match=r"cannot start \(not ready after 0 s"),

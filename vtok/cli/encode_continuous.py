@@ -33,7 +33,7 @@ def encode_continuous(
       vtok encode-continuous photos/ features/ --model llava-hf/llava-1.5-7b-hf --output projected
       vtok encode-continuous photos/ sequences/ --model LLAVA-NEXT --output projected --packed
     """
-    from vtok.pipelines.encode_continuous import encode_continuous as run_encode  # brings torch
+    from vtok.pipelines.head_start import HeadStart
 
     config = EncodeContinuousConfig(
         run=run.config(images, output),
@@ -44,6 +44,8 @@ def encode_continuous(
         layout=features.layout.value,
         dtype=features.dtype.value,
     )
-    with listening(said) as progress:
-        report = run_encode(config, progress)
+    with listening(said) as progress, HeadStart.of_model(config) as head_start:
+        from vtok.pipelines.encode_continuous import encode_continuous as run_encode  # brings torch
+
+        report = run_encode(config, progress, head_start)
     say_report(report, said)

@@ -38,7 +38,7 @@ def encode_vq(
       vtok encode-vq scans/ indices/ --model taming-imagenet-f16-16384 --piece-size 1024
       vtok encode-vq photos/ s3://bucket/indices --dedupe
     """
-    from vtok.pipelines.encode_vq import encode_vq as run_encode_vq  # brings torch
+    from vtok.pipelines.head_start import HeadStart
 
     config = EncodeVqConfig(
         run=run.config(images, output),
@@ -49,6 +49,8 @@ def encode_vq(
         layout=indices.layout.value,
         piece_size=indices.piece_size,
     )
-    with listening(said) as progress:
-        report = run_encode_vq(config, progress)
+    with listening(said) as progress, HeadStart.of_model(config) as head_start:
+        from vtok.pipelines.encode_vq import encode_vq as run_encode_vq  # brings torch
+
+        report = run_encode_vq(config, progress, head_start)
     say_report(report, said)

@@ -29,9 +29,10 @@ def tile(
       vtok tile photos/ tiles/ --scheme llava-next
       vtok tile 'train-{000000..000099}.tar' tiles/ --no-thumbnail --overlap 32
     """
+    from vtok.pipelines.head_start import HeadStart
     from vtok.pipelines.tile import tile as run_tile  # brings Pillow and numpy
 
     config = TileConfig(run=run.config(images, output), cut=cut.config(), image=image.config())
-    with listening(said) as progress:
-        report = run_tile(config, progress)
+    with listening(said) as progress, HeadStart(config.run) as head_start:
+        report = run_tile(config, progress, head_start)
     say_report(report, said)

@@ -30,6 +30,11 @@ def default_num_workers() -> int:
     return os.cpu_count() or 1
 
 
+def first_workers(most: int) -> int:
+    """Return how many workers a pool begins with that may have so many."""
+    return min(FIRST_WORKERS, most)
+
+
 class UpTo(NamedTuple):
     """As many workers as are needed, and at most so many."""
 
@@ -46,13 +51,16 @@ class DecodePool:
         num_workers: Processes; 0 prepares in this process, unsupervised. `UpTo` so many: a few, and
             more when the rates at which images are prepared and taken ask for them; None for up to
             one a core.
-        max_ahead: Images that may be in work or waiting for the caller; None for 16 a worker and
-            at least 64.
         max_ahead_bytes: Pixels that may wait for the caller; no new task is begun above it.
         timeout_s: Time for one image, reading included.
         memory_limit_bytes: Address space of a worker, of which Python and NumPy take some 0.4 GB;
             None for no limit.
         times: Filled in on the way.
+        spares: Workers that have been started and not told anything; those that are needed are
+            taken out, and ended with the pool.
+
+    Attributes:
+        max_ahead: Images that may be in work or waiting for the caller.
     """
 
     def __init__(
@@ -60,28 +68,29 @@ class DecodePool:
         preparation: Prepares,
         *,
         num_workers: int | UpTo | None = None,
-        max_ahead: int | None = None,
         max_ahead_bytes: int = Buffers().prepared,
         timeout_s: float = 18.0,
         memory_limit_bytes: int | None = 2 << 30,
         times: StageTimes | None = None,
+        spares: list[WorkerProcess] | None = None,
     ) -> None:
         if num_workers is None:
             num_workers = UpTo(default_num_workers())
         if isinstance(num_workers, UpTo):
             self.most = num_workers.most
-            self.num_workers = min(FIRST_WORKERS, self.most)
+            self.num_workers = first_workers(self.most)
         else:
             self.most = self.num_workers = num_workers
         if self.num_workers < 0:
             raise ValueError(f"num_workers must be at least 0, not {num_workers}")
-        self.max_ahead = max_ahead or max(64, 16 * self.most)
+        self.max_ahead = max(64, 16 * self.most)
         self.max_ahead_bytes = max_ahead_bytes
         self.timeout_s = timeout_s
         self.times = times or StageTimes()
         self._preparation = preparation
         self._boot = Boot(preparation, memory_limit_bytes)
         self._run: DecodeRun | None = None
+        self._spares = [] if spares is None else spares
         self._workers: list[WorkerProcess] = []
         self._fill()
 
@@ -148,4 +157,6 @@ class DecodePool:
 
     def _fill(self) -> None:
         while len(self._workers) < self.num_workers:
-            self._workers.append(WorkerProcess(self._boot))
+            worker = self._spares.pop() if self._spares else WorkerProcess()
+            self._workers.append(worker)
+            worker.boot(self._boot)

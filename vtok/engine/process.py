@@ -7,16 +7,14 @@ reply means for a run: which images are retried and which are given up is the po
 import os
 import pickle
 import select
-import socket
 import subprocess
-import sys
 from collections import deque
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from time import monotonic
 from typing import NamedTuple
 
+from vtok.engine.children import start_child
 from vtok.engine.preparation import ImageTask, Outcome, Prepared
 from vtok.engine.slots import SlotReader, anonymous_file
 from vtok.engine.worker import Boot, Broken, Order, Rendered, Reply
@@ -38,11 +36,6 @@ _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
 }
 
-_BOOTSTRAP = (
-    "import sys; sys.path[:] = sys.argv[3:]; "
-    "from vtok.engine.worker import main; main(int(sys.argv[1]), int(sys.argv[2]))"
-)
-
 
 class Assignment(NamedTuple):
     """A task in a worker's hands.
@@ -61,45 +54,41 @@ class Assignment(NamedTuple):
 class WorkerProcess:
     """A decode worker and what it has been given to do.
 
+    Args:
+        boot: What it is to do; None to have it start up, and say that to it later by `boot`.
+
     Attributes:
         is_ready: Whether it has started up.
         assignments: Its tasks in order; it works on the first of them.
         working_since: When it began the first of them, as `time.monotonic` counts.
     """
 
-    def __init__(self, boot: Boot) -> None:
+    def __init__(self, boot: Boot | None = None) -> None:
         self.is_ready = False
         self.assignments: deque[Assignment] = deque()
         self.working_since = monotonic()
         self._slots = SlotReader()
-        # Not multiprocessing: `spawn` runs the caller's script again, `fork` inherits torch and
-        # its threads, and both leave a tracker process behind.
-        ours, theirs = socket.socketpair()
-        lifeline_end, self._lifeline = os.pipe()
-        self._complaints = (
-            anonymous_file()
-        )  # in memory: no disk that is full keeps it from starting
-        with theirs, os.fdopen(lifeline_end):
-            descriptors = (theirs.fileno(), lifeline_end)
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _BOOTSTRAP, *map(str, descriptors), *sys.path],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._complaints,
-                pass_fds=descriptors,
-                env={**os.environ, **_ENVIRONMENT},
-                process_group=0,  # an interrupt at the terminal is for the parent
-            )
-        self._connection = Connection(ours.detach())
+        # In memory: no disk that is full keeps it from starting.
+        self._complaints = anonymous_file()
+        self._child = start_child(
+            "vtok.engine.worker", "main", environment=_ENVIRONMENT, stderr=self._complaints
+        )
+        self._connection = self._child.connection
         self._poll = select.poll()
         self._poll.register(self._connection, select.POLLIN)
+        if boot is not None:
+            self.boot(boot)
+
+    def boot(self, boot: Boot) -> None:
+        """Say what it is to do: once, before all else."""
+        self.working_since = monotonic()
         with suppress(OSError):  # it has died already: `receive` will tell
             self._connection.send_bytes(pickle.dumps(boot))
 
     @property
     def pid(self) -> int:
         """The process's number."""
-        return self._process.pid
+        return self._child.process.pid
 
     def fileno(self) -> int:
         """The descriptor that becomes readable when a reply has come, or the worker has gone."""
@@ -167,20 +156,19 @@ class WorkerProcess:
 
     def kill(self) -> str:
         """End the process now, whatever it is doing; return how it ended, in words."""
-        self._process.kill()
+        self._child.process.kill()
         return self.bury()
 
     def bury(self) -> str:
         """Wait for a process that is ending and leave nothing of it; return how it ended."""
         try:
-            status = self._process.wait(DYING_S)
+            status = self._child.process.wait(DYING_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            status = self._process.wait()
-        self._connection.close()
+            self._child.process.kill()
+            status = self._child.process.wait()
+        self._child.let_go()
+        os.close(self._complaints)
         self._slots = SlotReader()  # its memory goes with the last array, not with this object
-        for descriptor in (self._lifeline, self._complaints):
-            os.close(descriptor)
         return f"signal {-status}" if status < 0 else f"exit status {status}"
 
     def complaint(self) -> str:

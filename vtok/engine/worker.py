@@ -6,20 +6,18 @@ or `Broken`. The process ends when its socket does, and at once when its parent 
 nothing of time limits, retries or other workers; whatever kills it is the parent's to record.
 """
 
-import fcntl
 import os
 import pickle
 import resource
-import select
 import signal
 import sys
-import threading
 import traceback
 from functools import lru_cache
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 from typing import NamedTuple
 
+from vtok.engine.children import die_with_parent, portable
 from vtok.engine.preparation import ImageFacts, ImageTask, Prepares
 from vtok.engine.slots import SlotRef, SlotWriter
 from vtok.errors import ImageTooLargeError
@@ -151,37 +149,6 @@ def _carry_out(
         return task.failure("decode", ImageTooLargeError.reason, message), None
     except BaseException as error:  # noqa: BLE001 - it is raised again, in the parent
         return Broken(portable(error), traceback.format_exc()), None
-
-
-def portable(error: BaseException) -> BaseException | None:
-    """Return the exception if it survives the journey to another process."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001 - exceptions of foreign classes may do anything here
-        return None
-    return error
-
-
-def die_with_parent(lifeline: int) -> None:
-    """Have the kernel kill this process when the lifeline's other end closes.
-
-    A signal on hang-up works in the midst of a decoder that never comes back to Python, and,
-    unlike PR_SET_PDEATHSIG, whatever thread of the parent has started this process.
-    """
-    if hasattr(fcntl, "F_SETSIG"):
-        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
-        flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
-        fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
-        if select.select([lifeline], [], [], 0)[0]:
-            os._exit(1)  # it closed before the signal was armed
-    else:
-        threading.Thread(target=_exit_after, args=(lifeline,), daemon=True).start()
-
-
-def _exit_after(lifeline: int) -> None:
-    os.read(lifeline, 1)
-    os._exit(1)
 
 
 def _limit(memory_limit_bytes: int | None) -> None:

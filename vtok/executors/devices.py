@@ -6,13 +6,10 @@ none waits. What a worker tells on the way is passed on in the caller's thread. 
 unit changes nothing about it. Knows nothing of what the units are.
 """
 
-import os
 import pickle
 import selectors
 import signal
-import socket
 import subprocess
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +19,7 @@ from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
-from vtok.engine.worker import die_with_parent, portable
+from vtok.engine.children import Child, die_with_parent, portable, start_child
 from vtok.errors import DeviceError
 from vtok.executors.local import Worker
 
@@ -31,11 +28,6 @@ Tell = Callable[[Any], None]
 
 ENDING_S = 20.0
 """How long a worker may take to drop what it has in hand."""
-
-_BOOTSTRAP = (
-    "import sys; sys.path[:] = sys.argv[3:]; "
-    "from vtok.executors.devices import serve; serve(int(sys.argv[1]), int(sys.argv[2]))"
-)
 
 
 class OpensWorker(Protocol[ResultT]):
@@ -89,16 +81,17 @@ class _Process:
     """A worker, seen from here."""
 
     name: str
-    process: "subprocess.Popen[bytes]"
-    connection: Connection
-    lifeline: int
+    child: Child
 
     def fileno(self) -> int:
-        return self.connection.fileno()
+        return self.child.connection.fileno()
 
     def send(self, value: object) -> None:
         with suppress(OSError):  # it has gone: the next message says so
-            self.connection.send_bytes(pickle.dumps(value))
+            self.child.connection.send_bytes(pickle.dumps(value))
+
+    def wait(self) -> int:
+        return self.child.process.wait()
 
 
 @dataclass(slots=True)
@@ -118,15 +111,14 @@ class _Processes:
 
     def __exit__(self, *rest: object) -> None:
         for process in self.running:
-            process.process.terminate()
+            process.child.process.terminate()
         for process in self.running:
             try:
-                process.process.wait(ENDING_S)
+                process.child.process.wait(ENDING_S)
             except subprocess.TimeoutExpired:
-                process.process.kill()
-                process.process.wait()
-            process.connection.close()
-            os.close(process.lifeline)
+                process.child.kill()
+            else:
+                process.child.let_go()
         self.selector.close()
 
     def next(self) -> tuple[_Process, tuple[str, Any]] | None:
@@ -135,9 +127,9 @@ class _Processes:
             ((key, _), *_) = self.selector.select()
             process: _Process = key.data
             try:
-                message: tuple[str, Any] = pickle.loads(process.connection.recv_bytes())
+                message: tuple[str, Any] = pickle.loads(process.child.connection.recv_bytes())
             except (EOFError, OSError):
-                status = process.process.wait()
+                status = process.wait()
                 how = f"signal {-status}" if status < 0 else f"exit status {status}"
                 raise DeviceError(
                     f"the worker on {process.name} died ({how}): what is committed is kept, the "
@@ -147,33 +139,14 @@ class _Processes:
                 return process, message
             self.selector.unregister(process)
             self.running.remove(process)
-            process.process.wait()
-            process.connection.close()
-            os.close(process.lifeline)
+            process.wait()
+            process.child.let_go()
         return None
 
 
 def _start(opener: OpensWorker[Any]) -> _Process:
-    ours, theirs = socket.socketpair()
-    lifeline_end, lifeline = os.pipe()
-    with theirs:
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                _BOOTSTRAP,
-                str(theirs.fileno()),
-                str(lifeline_end),
-                *sys.path,
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(), lifeline_end),
-            env={**os.environ, **opener.environment},
-            process_group=0,  # an interrupt at the terminal is for the parent
-        )
-    os.close(lifeline_end)
-    started = _Process(opener.name, process, Connection(ours.detach()), lifeline)
+    child = start_child("vtok.executors.devices", "serve", environment=opener.environment)
+    started = _Process(opener.name, child)
     started.send(opener)
     return started
 

@@ -124,6 +124,11 @@ class ModelConfig:
         """Refuse what no model can do."""
         at_least("--batch-size", self.batch_size, 1)
 
+    @property
+    def is_spread(self) -> bool:
+        """Whether several devices may be meant."""
+        return "," in self.device or self.device == "cuda:all"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageConfig:

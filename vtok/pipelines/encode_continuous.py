@@ -27,6 +27,7 @@ from vtok.pipelines.command_config import (
 from vtok.pipelines.cut import ModelNeeds, default_scheme, scheme_for, scheme_record
 from vtok.pipelines.describe import carried, describe
 from vtok.pipelines.encoding import LIBRARIES, Placement, each_alone, fitting
+from vtok.pipelines.head_start import HeadStart
 from vtok.pipelines.models import RunModel
 from vtok.pipelines.outcome import RunReport
 from vtok.pipelines.progress import Progress
@@ -44,9 +45,16 @@ _STORED: dict[StoredDtypeName, FeatureDtype] = {
 
 
 def encode_continuous(
-    config: EncodeContinuousConfig, progress: Progress | None = None
+    config: EncodeContinuousConfig,
+    progress: Progress | None = None,
+    head_start: HeadStart | None = None,
 ) -> RunReport:
     """Encode images into an encoder's feature vectors.
+
+    Args:
+        config: What was asked for.
+        progress: Who listens.
+        head_start: What has begun already; None for nothing.
 
     Raises:
         VtokError: as `vtok.pipelines.run.run_shards` does; UnknownNameError, WeightsError and
@@ -60,7 +68,10 @@ def encode_continuous(
             "reads a trained one"
         )
     note = (lambda message: None) if progress is None else progress.note
-    return run_shards(encode_continuous_recipe(config, note), config.run, progress)
+    with head_start or HeadStart.of_model(config) as begun:
+        begun.listing.check()  # before the model is loaded
+        recipe = encode_continuous_recipe(config, note)
+        return run_shards(recipe, config.run, progress, head_start=begun)
 
 
 def encode_continuous_recipe(

@@ -23,6 +23,7 @@ from vtok.pipelines.cut import (
 )
 from vtok.pipelines.describe import carried, describe
 from vtok.pipelines.encoding import LIBRARIES, Placement, each_alone, fitting
+from vtok.pipelines.head_start import HeadStart
 from vtok.pipelines.models import RunModel, tokenizer_digest
 from vtok.pipelines.outcome import RunReport
 from vtok.pipelines.progress import Progress
@@ -32,14 +33,25 @@ from vtok.records import Failure
 from vtok.shards.samples import Sample
 
 
-def encode_vq(config: EncodeVqConfig, progress: Progress | None = None) -> RunReport:
+def encode_vq(
+    config: EncodeVqConfig,
+    progress: Progress | None = None,
+    head_start: HeadStart | None = None,
+) -> RunReport:
     """Encode images into indices of a tokenizer's codebook.
+
+    Args:
+        config: What was asked for.
+        progress: Who listens.
+        head_start: What has begun already; None for nothing.
 
     Raises:
         VtokError: as `vtok.pipelines.run.run_shards` does; UnknownNameError, WeightsError and
             DeviceError for the model.
     """
-    return run_shards(encode_vq_recipe(config), config.run, progress)
+    with head_start or HeadStart.of_model(config) as begun:
+        begun.listing.check()  # before the model is loaded
+        return run_shards(encode_vq_recipe(config), config.run, progress, head_start=begun)
 
 
 def encode_vq_recipe(config: EncodeVqConfig) -> Recipe:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from vtok.engine.preparation import ImageTask
 from vtok.errors import InputError
-from vtok.io.sources import SourceItem, open_source
-from vtok.pipelines.input_record import inputs_digest
+from vtok.io.sources import Source, SourceItem, open_source
+from vtok.pipelines.input_record import InputRecord
 from vtok.shards.keys import sample_key
 
 
@@ -23,10 +23,12 @@ class Inputs:
     Attributes:
         items: In order.
         sha256: Digest of every item's name, size and time.
+        record: What is kept of the list beside a plan.
     """
 
     items: Sequence[SourceItem]
     sha256: str
+    record: bytes
 
     def key(self, position: int) -> str:
         """Return the key of the sample at this position; keys of WebDataset inputs are kept."""
@@ -35,7 +37,8 @@ class Inputs:
     def tasks(self, positions: Iterable[int]) -> Iterator[ImageTask]:
         """Yield what is to be prepared at these positions."""
         for index in positions:
-            yield ImageTask(index=index, key=self.key(index), item=self.items[index])
+            item = self.items[index]
+            yield ImageTask(index=index, key=item.key or sample_key(index), item=item)
 
 
 def list_inputs(
@@ -52,8 +55,22 @@ def list_inputs(
         InputError: there is no such thing, or it holds no images.
         ShardError: it is a damaged archive.
     """
-    source = open_source(text, stdin=sys.stdin.buffer if text == "-" else None, also=also)
-    items = tuple(itertools.islice(source.list(), limit))
+    return list_source(source_of(text, also), limit)
+
+
+def source_of(text: str, also: frozenset[str]) -> Source:
+    """Return the source that a text names; errors as `list_inputs`."""
+    return open_source(text, stdin=sys.stdin.buffer if text == "-" else None, also=also)
+
+
+def list_source(source: Source, limit: int | None) -> Inputs:
+    """Return the list of a source's images, the first so many; errors as `list_inputs`."""
+    record = InputRecord()
+    items = []
+    for item in itertools.islice(source.list(), limit):
+        items.append(item)
+        record.add(item)
     if not items:
-        raise InputError(f"no images in {text}")
-    return Inputs(items=items, sha256=inputs_digest(items))
+        raise InputError(f"no images in {source.name}")
+    sha256, packed = record.close()
+    return Inputs(items=tuple(items), sha256=sha256, record=packed)

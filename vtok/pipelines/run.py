@@ -24,10 +24,10 @@ from vtok.pipelines.dedupe import Duplicates, find_duplicates
 from vtok.pipelines.device_job import DeviceJob, hearing
 from vtok.pipelines.failure_list import listing_failures
 from vtok.pipelines.failures import FailureBudget
-from vtok.pipelines.input_record import record_inputs, recorded_digest
-from vtok.pipelines.inputs import list_inputs
+from vtok.pipelines.head_start import HeadStart
+from vtok.pipelines.input_record import keep_record, recorded_digest
 from vtok.pipelines.outcome import RunReport
-from vtok.pipelines.outputs import Held, Trust, check_output, local_output
+from vtok.pipelines.outputs import Held, Trust, local_output
 from vtok.pipelines.progress import Progress, Silence
 from vtok.pipelines.recipe import Recipe
 from vtok.pipelines.reference_list import write_references
@@ -45,6 +45,7 @@ def run_shards(
     progress: Progress | None = None,
     *,
     spans: list[Span] | None = None,
+    head_start: HeadStart | None = None,
 ) -> RunReport:
     """Do what is left of a run, and report the whole of it.
 
@@ -53,6 +54,7 @@ def run_shards(
         config: Where the run reads and writes, and how it goes.
         progress: Who listens.
         spans: Filled with who was at work when, if given.
+        head_start: What has begun already; None for nothing.
 
     Raises:
         InputError: there is nothing to read.
@@ -61,11 +63,19 @@ def run_shards(
             came to its end the report says so.
         OutputError: the folder cannot be written, or another run holds it.
     """
-    progress = progress or Silence()
+    with head_start or HeadStart(config) as begun:
+        return _run_shards(recipe, config, begun, progress or Silence(), StageTimes(spans=spans))
+
+
+def _run_shards(
+    recipe: Recipe,
+    config: RunConfig,
+    begun: HeadStart,
+    progress: Progress,
+    times: StageTimes,
+) -> RunReport:
     began = time.monotonic()
-    times = StageTimes(spans=spans)
-    check_output(config.output, config.input, may_be_remote=True)
-    inputs = list_inputs(config.input, config.limit, also=config.limits.extensions())
+    inputs = begun.listing.wait()
     limits = config.limits.to_json()
     plan = RunPlan(
         command=recipe.command,
@@ -110,7 +120,7 @@ def run_shards(
         folder, state = held.folder, held.state
         work = replace(work, folder=folder)
         if recorded_digest(config.output) != inputs.sha256:
-            record_inputs(folder, inputs.items)
+            keep_record(folder, inputs.record)
             held.share(INPUTS_NAME)
         for reason in state.distrusted.values():
             progress.note(f"made again: {reason}")
@@ -136,7 +146,7 @@ def run_shards(
                 num_missing = sum(len(work.positions(shard)) for shard in missing)
                 num_images += num_missing
                 progress.begin(num_shards=len(missing), num_images=num_missing)
-                for commit in _results(recipe, work, missing, budget, heard, times):
+                for commit in _results(recipe, work, missing, budget, heard, times, begun):
                     held.publish(commit)
                     commits.append(commit)
         if config.dedupe:
@@ -166,10 +176,16 @@ def _results(
     budget: FailureBudget,
     progress: Progress,
     times: StageTimes,
+    begun: HeadStart,
 ) -> Iterator[CommitRecord]:
     """Make the missing shards: here, or each device in a process of its own."""
     if not recipe.alone:
-        job = ShardJob(work=work, preparation=recipe.preparation, open_maker=recipe.open_maker)
+        job = ShardJob(
+            work=work,
+            preparation=recipe.preparation,
+            open_maker=recipe.open_maker,
+            spares=begun.workers,
+        )
         yield from run_here(lambda: job.open(budget, progress, times), missing)
         return
     num_cores = max(1, default_num_workers() // len(recipe.alone))

@@ -16,6 +16,7 @@ from typing import Protocol
 from vtok.engine.buffers import Buffers
 from vtok.engine.decoding import DecodePool, UpTo, default_num_workers
 from vtok.engine.preparation import ImageTask, Outcome, Prepares
+from vtok.engine.process import WorkerProcess
 from vtok.engine.times import StageTimes
 from vtok.errors import SampleError, ShardError
 from vtok.interruption import raise_if_interrupted
@@ -90,11 +91,13 @@ class ShardJob:
         preparation: What the decode workers do with an image.
         open_maker: Makes samples of what they prepare, and fills in times; called once, when there
             is work.
+        spares: Decode workers that have been started already; those that are needed are taken out.
     """
 
     work: PlannedWork
     preparation: Prepares
     open_maker: Callable[[StageTimes], MakesSamples]
+    spares: list[WorkerProcess] = field(default_factory=list)
 
     @contextmanager
     def open(
@@ -115,6 +118,7 @@ class ShardJob:
                 timeout_s=work.limits.decode_timeout,
                 memory_limit_bytes=work.limits.decode_memory,
                 times=times,
+                spares=self.spares,
             ) as pool,
             closing(self.open_maker(times)) as maker,
         ):

@@ -14,6 +14,7 @@ from vtok.errors import SampleError
 from vtok.pipelines.command_config import TileConfig
 from vtok.pipelines.cut import scheme_for, scheme_record
 from vtok.pipelines.describe import carried, describe
+from vtok.pipelines.head_start import HeadStart
 from vtok.pipelines.outcome import RunReport
 from vtok.pipelines.pictures import ImageCodec
 from vtok.pipelines.progress import Progress
@@ -25,8 +26,17 @@ from vtok.shards.samples import ImageBytes, Sample
 DEFAULT_SCHEME = "closest"
 
 
-def tile(config: TileConfig, progress: Progress | None = None) -> RunReport:
+def tile(
+    config: TileConfig,
+    progress: Progress | None = None,
+    head_start: HeadStart | None = None,
+) -> RunReport:
     """Cut images into the views of a scheme, and write these as images.
+
+    Args:
+        config: What was asked for.
+        progress: Who listens.
+        head_start: What has begun already; None for nothing.
 
     Raises:
         VtokError: as `vtok.pipelines.run.run_shards` does.
@@ -53,7 +63,7 @@ def tile(config: TileConfig, progress: Progress | None = None) -> RunReport:
         open_maker=lambda _: TileMaker(codec),
         libraries=("pillow", "numpy"),
     )
-    return run_shards(recipe, config.run, progress)
+    return run_shards(recipe, config.run, progress, head_start=head_start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,12 +20,14 @@ from vtok.io.sources.item import (
     changed_since_listed,
     describe_ignored,
     extension,
+    has_bytes,
     has_image_extension,
     refuse_long,
 )
 from vtok.io.tar import Member, iter_members, read_member
 
 MAX_EXPANDED = 1_000_000
+_LONG_BYTES = 64 << 20
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
@@ -127,6 +129,11 @@ class ArchiveSource(Source):
                 yield item
         if num_items == 0:
             raise InputError(f"no images in {self.name}: {describe_ignored(self.ignored)}")
+
+    def is_long(self) -> bool:
+        """Tell whether the tars on this machine are large."""
+        names = expand_braces(self.name)
+        return not is_url(self.name) and has_bytes(names, _LONG_BYTES)
 
     def _items(self, name: str) -> Iterator[SourceItem]:
         with _open(name) as (file, archive):

@@ -30,6 +30,7 @@ NameList = list[bytes]  # inside a Source, `list` is its method
 
 _SPECIAL = "special files and linked folders"
 _BARE = "without extension"
+_LONG_ENTRIES = 4000
 
 
 class Sidecar(NamedTuple):
@@ -160,21 +161,40 @@ class FolderSource(Source):
                 f"images end in {accepted_extensions()}"
             )
 
+    def is_long(self) -> bool:
+        """Tell whether the folders hold more than a few thousand files."""
+        folders, num_entries = [self._root], 0
+        while folders:
+            try:
+                with os.scandir(folders.pop()) as entries:
+                    for entry in entries:
+                        num_entries += 1
+                        if num_entries > _LONG_ENTRIES:
+                            return True
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(entry.path)
+            except OSError:
+                continue  # said when it is listed
+        return False
+
     def _walk(self, folder: bytes) -> Iterator[SourceItem]:
         names, sidecars = self._scan(folder)
+        whole = os.path.join(self._root, folder)  # ends in a slash
         used: set[bytes] = set()
+        found: tuple[Sidecar, ...] = ()
         for name in names:
             path = folder + name
             if name.endswith(b"/"):
                 yield from self._walk(path)
                 continue
-            facts = _facts(self._root, path)
+            facts = _facts(whole + name)
             if facts is not None and not stat.S_ISREG(facts.st_mode):
                 self.ignored[_SPECIAL] += 1
                 continue
-            stem = os.path.splitext(name)[0]
-            used.add(stem)
-            found = tuple(self._sidecar(folder, each) for each in sidecars.get(stem, ()))
+            if sidecars:
+                stem = os.path.splitext(name)[0]
+                used.add(stem)
+                found = tuple(_sidecar(whole, each) for each in sidecars.get(stem, ()))
             yield FileItem(self._root, path, facts, found)
         for stem, unused in sidecars.items():
             if stem not in used:
@@ -208,12 +228,13 @@ class FolderSource(Source):
         names.sort()
         return names, {stem: tuple(sorted(found)) for stem, found in sidecars.items()}
 
-    def _sidecar(self, folder: bytes, name: bytes) -> Sidecar:
-        facts = _facts(self._root, folder + name)
-        kind = extension(os.fsdecode(name))[1:]
-        if facts is None:
-            return Sidecar(kind, name, UNKNOWN, 0)
-        return Sidecar(kind, name, facts.st_size, facts.st_mtime_ns)
+
+def _sidecar(folder: bytes, name: bytes) -> Sidecar:
+    facts = _facts(folder + name)
+    kind = extension(os.fsdecode(name))[1:]
+    if facts is None:
+        return Sidecar(kind, name, UNKNOWN, 0)
+    return Sidecar(kind, name, facts.st_size, facts.st_mtime_ns)
 
 
 def _is_special(entry: "os.DirEntry[bytes]") -> bool:
@@ -230,9 +251,9 @@ def _is_special(entry: "os.DirEntry[bytes]") -> bool:
         return False
 
 
-def _facts(root: bytes, path: bytes) -> os.stat_result | None:
+def _facts(path: bytes) -> os.stat_result | None:
     """Return size and time of what a path leads to; None if it leads nowhere."""
     try:
-        return os.stat(os.path.join(root, path))
+        return os.stat(path)
     except OSError:
         return None

@@ -3,9 +3,11 @@
 This file knows nothing of where bytes lie: each kind of source has its own file beside this one.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from vtok.errors import UnreadableImageError
@@ -99,6 +101,13 @@ class Source(ABC):
             ShardError: an archive is damaged.
         """
 
+    def is_long(self) -> bool:
+        """Tell, by a look at it, whether listing it takes longer than starting a process does.
+
+        False also for what only this process can list, or would wait for all the same.
+        """
+        return False
+
 
 def has_image_extension(name: str, also: frozenset[str] = frozenset()) -> bool:
     """Tell whether a file's name ends as images' names do, or as these do, in any case."""
@@ -110,6 +119,17 @@ def extension(name: str) -> str:
     """Return the last extension of a name in lower case, with its dot; empty if it has none."""
     dot = name.rfind(".")
     return name[dot:].lower() if dot > name.rfind("/") else ""
+
+
+def has_bytes(names: Iterable[str | bytes], num_bytes: int) -> bool:
+    """Tell whether local files have more bytes together; those that are not there have none."""
+    total = 0
+    for name in names:
+        with suppress(OSError, ValueError):
+            total += os.stat(name).st_size
+        if total > num_bytes:
+            return True
+    return False
 
 
 def refuse_long(num_bytes: int, name: str) -> None:

@@ -18,13 +18,14 @@ from vtok.io.files import open_regular
 from vtok.io.json_files import canonical_json
 from vtok.io.remote import is_url, read_url
 from vtok.io.sources.folders import FileItem
-from vtok.io.sources.item import Source, SourceItem
+from vtok.io.sources.item import Source, SourceItem, has_bytes
 from vtok.io.sources.urls import UrlItem
 
 LIST_EXTENSIONS = (".txt", ".csv", ".jsonl")
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path", "url", "image_url")
 
 _MAX_LINE_BYTES = 16 << 20
+_LONG_BYTES = 256 << 10
 
 
 class ListedFile(FileItem):
@@ -91,6 +92,11 @@ class ListSource(Source):
                 ) from error
         if num_items == 0:
             raise InputError(f"no images in {self.name}: the list is empty")
+
+    def is_long(self) -> bool:
+        """Tell whether the list is a large file on this machine."""
+        is_local = self._data is None and not is_url(self.name)
+        return is_local and has_bytes([self.name], _LONG_BYTES)
 
     def _open(self) -> BinaryIO:
         if self._data is not None:

@@ -15,9 +15,17 @@ from vtok.io.files import open_regular
 from vtok.io.json_files import canonical_json
 from vtok.io.paths import path_text
 from vtok.io.remote import is_url, open_url
-from vtok.io.sources.item import UNKNOWN, Source, SourceItem, changed_since_listed
+from vtok.io.sources.item import (
+    UNKNOWN,
+    Source,
+    SourceItem,
+    changed_since_listed,
+    has_bytes,
+)
 
 IMAGE_COLUMNS = ("image", "jpg", "png", "bytes", "image_bytes", "img")
+
+_LONG_BYTES = 64 << 20
 
 
 class Table(NamedTuple):
@@ -89,6 +97,10 @@ class TableItem(SourceItem):
 
 class TableSource(Source):
     """The rows of a parquet file."""
+
+    def is_long(self) -> bool:
+        """Tell whether it is a large file on this machine."""
+        return not is_url(self.name) and has_bytes([self.name], _LONG_BYTES)
 
     def list(self) -> Iterator[SourceItem]:
         """Yield an item for every row, in order."""
