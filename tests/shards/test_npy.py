@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from vtok.errors import ShardError
-from vtok.shards.npy import STORED_DTYPES, decode_npy, encode_npy, npy_header
+from vtok.shards.npy import STORED_DTYPES, decode_npy, encode_npy, npy_header, npy_pieces
 
 
 def saved(array: np.ndarray, **options: object) -> bytes:
@@ -122,3 +122,17 @@ def test_cuts_and_flips_are_refused_or_change_the_content_only(cut: int, at: int
 
 def test_headers_are_remembered_by_shape_and_dtype() -> None:
     assert npy_header((2,), np.dtype("u2")) is npy_header((2,), np.dtype("u2"))
+
+
+@pytest.mark.parametrize("dtype", STORED_DTYPES)
+def test_a_large_array_comes_in_two_pieces_and_is_not_copied(dtype: str) -> None:
+    array = (
+        np.arange(40000, dtype=np.uint32).astype("uint16").view("V2" if dtype == "void16" else "u2")
+    )
+    array = array if dtype == "void16" else array.astype(dtype)
+    pieces = npy_pieces(array.reshape(200, 200))
+    assert b"".join(pieces) == saved(array.reshape(200, 200))  # type: ignore[arg-type]
+    assert np.shares_memory(np.frombuffer(pieces[1], np.uint8), array)
+    transposed = array.reshape(100, 400).T
+    assert b"".join(npy_pieces(transposed)) == saved(np.ascontiguousarray(transposed))  # type: ignore[arg-type]
+    assert npy_pieces(array[:9]) == saved(array[:9])

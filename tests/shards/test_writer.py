@@ -250,3 +250,16 @@ def test_headers_say_what_decoding_needs() -> None:
         ShardHeader(kind="indices", plan_sha256="0" * 64, model=model)
     header = index_header()
     assert ShardHeader.decode(header.encode(), where="x") == header
+
+
+def test_an_array_may_change_once_it_is_added(tmp_path: Path) -> None:
+    features = np.ones((200, 128), np.float16)  # large, and of the dtype that is stored
+    small = np.ones((2, 4), np.float16)
+    with ShardWriter(tmp_path / "a.tar", FEATURES) as writer:
+        for number in range(3):
+            writer.add(Sample(key=f"{number}", features={"whole": features, "thumbnail": small}))
+            features += 1
+            small += 1
+    for number, sample in enumerate(open_shards(tmp_path / "a.tar")):
+        assert (sample.features["whole"] == number + 1).all()
+        assert (sample.features["thumbnail"] == number + 1).all()

@@ -12,6 +12,7 @@ metadata than the one before; B is the number of samples in it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,7 +32,7 @@ from vtok.shards.fields import (
 )
 from vtok.shards.header import ShardHeader
 from vtok.shards.keys import check_field, check_key, check_keys
-from vtok.shards.npy import encode_npy
+from vtok.shards.npy import Content, npy_pieces
 from vtok.shards.samples import Sample
 
 SAMPLES_PER_BLOCK = 256
@@ -40,17 +41,20 @@ KEYS_FIELD = "keys.json"
 METAS_FIELD = "meta.json"
 LIST_SUFFIX = ".list.json"
 
-NamedBytes = tuple[str, bytes]
+NamedContent = tuple[str, Content]
+"""A member. What an array holds of it is to be written before the array changes."""
 StoredArray = npt.NDArray[np.generic]
+
+_name = itemgetter(0)
 
 
 class Layout(Protocol):
     """How samples become members."""
 
-    def members(self, sample: Sample) -> list[NamedBytes]:
+    def members(self, sample: Sample) -> list[NamedContent]:
         """Return the members that can be written now that this sample has come."""
 
-    def last_members(self) -> list[NamedBytes]:
+    def last_members(self) -> list[NamedContent]:
         """Return the members that waited for more samples."""
 
 
@@ -85,11 +89,11 @@ class SampleLayout:
     def __init__(self, header: ShardHeader) -> None:
         self._header = header
 
-    def members(self, sample: Sample) -> list[NamedBytes]:
+    def members(self, sample: Sample) -> list[NamedContent]:
         """Return `<key>.<field>` and content of every field, sorted."""
         key = check_key(sample.key)
-        fields = [
-            (name, encode_npy(array)) for name, array in narrow_arrays(sample, self._header).items()
+        fields: list[NamedContent] = [
+            (name, npy_pieces(array)) for name, array in narrow_arrays(sample, self._header).items()
         ]
         image_name = image_field if self._header.kind == "images" else view_field
         for view, image in sample.images.items():
@@ -100,10 +104,10 @@ class SampleLayout:
             fields.append((META_FIELD, encode_json(meta_with_key(sample))))
         if not fields:
             raise ShardError(f"sample {key!r} has no fields: a tar cannot hold it")
-        fields.sort()
+        fields.sort(key=_name)
         return [(f"{key}.{name}", data) for name, data in fields]
 
-    def last_members(self) -> list[NamedBytes]:
+    def last_members(self) -> list[NamedContent]:
         """Return nothing: no sample waits."""
         return []
 
@@ -124,7 +128,7 @@ class BlockLayout:
         self._arrays: dict[str, list[StoredArray]] = {}
         self._sidecars: dict[str, list[str]] = {}
 
-    def members(self, sample: Sample) -> list[NamedBytes]:
+    def members(self, sample: Sample) -> list[NamedContent]:
         """Return the members of the block that this sample ends, most often none."""
         if sample.images:
             raise ShardError("blocks hold no images: use the layout of one member set a sample")
@@ -140,7 +144,7 @@ class BlockLayout:
         keys: Sequence[str],
         arrays: Mapping[str, StoredArray],
         metas: Sequence[Mapping[str, Any]] = (),
-    ) -> list[NamedBytes]:
+    ) -> list[NamedContent]:
         """Return the members of the blocks that these samples end; the same as one by one.
 
         Args:
@@ -162,7 +166,7 @@ class BlockLayout:
         ]
         return list(self._append(keys, narrowed, encoded, {}))
 
-    def last_members(self) -> list[NamedBytes]:
+    def last_members(self) -> list[NamedContent]:
         """Return the members of the block that is not full."""
         return self._flush()
 
@@ -172,7 +176,7 @@ class BlockLayout:
         arrays: Mapping[str, StoredArray],
         metas: Sequence[bytes],
         sidecars: Mapping[str, Sequence[str]],
-    ) -> Iterator[NamedBytes]:
+    ) -> Iterator[NamedContent]:
         check_keys(keys)
         shapes = [(name, array.shape[1:]) for name, array in sorted(arrays.items())]
         signature = (shapes, bool(metas), sorted(sidecars))
@@ -200,18 +204,18 @@ class BlockLayout:
         num_bytes = sum(array[:1].nbytes for array in arrays.values())
         return max(1, min(self._samples_per_block, MAX_BLOCK_BYTES // num_bytes))
 
-    def _flush(self) -> list[NamedBytes]:
+    def _flush(self) -> list[NamedContent]:
         if not self._keys:
             return []
-        fields = [(KEYS_FIELD, _encode_keys(self._keys))]
+        fields: list[NamedContent] = [(KEYS_FIELD, _encode_keys(self._keys))]
         for name, chunks in self._arrays.items():
             stacked = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
-            fields.append((name, encode_npy(stacked)))
+            fields.append((name, npy_pieces(stacked)))
         if self._metas:
             fields.append((METAS_FIELD, b"[" + b",".join(self._metas) + b"]"))
         for name, texts in self._sidecars.items():
             fields.append((name + LIST_SUFFIX, encode_json(texts)))
-        fields.sort()
+        fields.sort(key=_name)
         block = f"{self._num_blocks:06d}"
         self._num_blocks += 1
         self._keys, self._metas, self._arrays, self._sidecars = [], [], {}, {}

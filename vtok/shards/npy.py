@@ -22,8 +22,12 @@ ANY_INTEGER_DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "i
 
 MAX_DIMENSIONS = 8
 
+Content = bytes | tuple[bytes, memoryview]
+"""The bytes of a file, whole or in two pieces of which the second belongs to an array."""
+
 _MAGIC = b"\x93NUMPY\x01\x00"
 _ALIGNMENT_BYTES = 64
+_LARGE_BYTES = 1 << 15  # what a copy of it costs is more than what handling two pieces does
 _HEADER = re.compile(
     rb"\{'descr': '([<|](?:[ui][1248]|f[248]|V2))', 'fortran_order': (True|False), "
     rb"'shape': \(((?:[0-9]{1,18}, )*[0-9]{1,18},?)?\), \} *\n"
@@ -38,6 +42,18 @@ def encode_npy(array: npt.NDArray[np.generic]) -> bytes:
     """
     content = np.ascontiguousarray(array).data  # joined without another copy on the way
     return b"".join((npy_header(array.shape, array.dtype), content))
+
+
+def npy_pieces(array: npt.NDArray[np.generic]) -> Content:
+    """Return the same bytes; those of a large array where it has them, not copied, if C-ordered.
+
+    Raises:
+        ValueError: as `encode_npy` does.
+    """
+    if array.nbytes < _LARGE_BYTES:
+        return encode_npy(array)
+    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+    return npy_header(array.shape, array.dtype), content
 
 
 @lru_cache(maxsize=4096)

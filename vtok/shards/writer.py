@@ -19,7 +19,7 @@ from vtok.shards.keys import HEADER_MEMBER
 from vtok.shards.layouts import (
     SAMPLES_PER_BLOCK,
     BlockLayout,
-    NamedBytes,
+    NamedContent,
     SampleLayout,
     StoredArray,
 )
@@ -74,7 +74,7 @@ class ShardWriter:
         self._keys: set[str] = set()
         self._first_key: str | None = None
         self._last_key: str | None = None
-        self._chunks: list[bytes] = []
+        self._chunks: list[bytes | memoryview] = []
         self._num_buffered = 0
         self._written: WrittenShard | None = None
 
@@ -152,25 +152,36 @@ class ShardWriter:
             last_key=self._last_key,
         )
 
-    def _append(self, members: Iterable[NamedBytes], keys: Sequence[str] = ()) -> None:
+    def _append(self, members: Iterable[NamedContent], keys: Sequence[str] = ()) -> None:
         """Take the members that these samples brought; none of them if a name does not fit."""
-        chunks: list[bytes] = []
+        chunks: list[bytes | memoryview] = []
+        is_large = False
         for name, data in members:
-            chunks += (member_header(name, len(data)), data, padding(len(data)))
-            self._num_buffered += len(data)
+            if isinstance(data, bytes):
+                num_bytes = len(data)
+                chunks += (member_header(name, num_bytes), data, padding(num_bytes))
+            else:
+                num_bytes = sum(map(len, data))
+                chunks += (member_header(name, num_bytes), *data, padding(num_bytes))
+                is_large = True
+            self._num_buffered += num_bytes
         self._chunks += chunks
         if keys:
             self._keys.update(keys)
             self._first_key = keys[0] if self._first_key is None else self._first_key
             self._last_key = keys[-1]
-        if self._num_buffered >= _BUFFER_BYTES:
-            self._flush()
+        if is_large or self._num_buffered >= _BUFFER_BYTES:
+            self._flush()  # at once, where an array is its owner's to change from now on
 
     def _flush(self) -> None:
-        if self._num_buffered > len(self._chunks) * _LARGE_BYTES:
-            for chunk in self._chunks:  # large contents: joining them would cost a copy
-                self._file.write(chunk)
-        else:
-            self._file.write(b"".join(self._chunks))
+        small: list[bytes | memoryview] = []
+        for chunk in self._chunks:
+            if len(chunk) < _LARGE_BYTES:
+                small.append(chunk)
+                continue
+            self._file.write(b"".join(small))
+            small.clear()
+            self._file.write(chunk)  # joining it to others would cost a copy
+        self._file.write(b"".join(small))
         self._chunks.clear()
         self._num_buffered = 0
