@@ -232,6 +232,9 @@ def test_inspect_reports_identical_originals(
     tars = out / "shard-{000000..000002}.tar"
     assert vtok("inspect", tars, "--json").report["duplicates"] == found
     assert "6 of 9 files" in vtok("inspect", out, "--duplicates").stdout
+    once = tmp_path / "once"
+    vtok("tile", repeated, once, *TILES, "--dedupe", "--quiet")
+    assert vtok("inspect", once, "--json").report["duplicates"] == found  # by reference or not
     assert "--duplicates is for shards" in vtok("inspect", photos, "--duplicates", code=2).stderr
 
 

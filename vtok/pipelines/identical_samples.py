@@ -1,7 +1,8 @@
 """Samples of some shards whose original files are identical, byte for byte.
 
-In: shards, whose metadata has the digest of every original. Out: `IdenticalSamples`: how many there
-are within shards and across them, and which are the most frequent. Of every digest eight bytes are
+In: shards, whose metadata has the digest of every original; samples that were left out as
+duplicates count where their commit record has them. Out: `IdenticalSamples`: how many there are
+within shards and across them, and which are the most frequent. Of every digest eight bytes are
 kept; keys are looked up in a second pass, and only where something repeats. Arrays and images are
 passed over unread.
 """
@@ -9,7 +10,7 @@ passed over unread.
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,7 @@ class IdenticalSamples:
     """What repeats.
 
     Attributes:
-        num_samples: Samples whose metadata has a digest.
+        num_samples: Samples whose digest is recorded.
         num_distinct: Different files among them.
         within_shards: Samples whose file has occurred before in the same shard.
         across_shards: Samples whose file has occurred before, in earlier shards alone.
@@ -82,17 +83,15 @@ def find_identical(shards: Sequence[Shard]) -> IdenticalSamples:
     """
     prefixes = array("Q")
     for shard in shards:
-        for _, meta in shard.metas():
-            if (digest := _digest(meta)) is not None:
-                prefixes.append(int(digest[:16], 16))
+        for _, digest in _digests(shard):
+            prefixes.append(int(digest[:16], 16))
     values, counts = np.unique(np.frombuffer(prefixes, np.uint64), return_counts=True)
     suspects = {int(value) for value in values[counts > 1]}
     num_alone = int((counts == 1).sum())
     places: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for number, shard in enumerate(shards if suspects else ()):
-        for key, meta in shard.metas():
-            digest = _digest(meta)
-            if digest is not None and int(digest[:16], 16) in suspects:
+        for key, digest in _digests(shard):
+            if int(digest[:16], 16) in suspects:
                 places[digest].append((number, key))
     repeats = [len(found) - 1 for found in places.values()]
     across = sum(len({number for number, _ in found}) - 1 for found in places.values())
@@ -112,6 +111,15 @@ def find_identical(shards: Sequence[Shard]) -> IdenticalSamples:
             if len(found) > 1
         ),
     )
+
+
+def _digests(shard: Shard) -> Iterator[tuple[str, str]]:
+    """Yield key and digest of the samples of a shard: the written ones, then the references."""
+    for key, meta in shard.metas():
+        if (digest := _digest(meta)) is not None:
+            yield key, digest
+    for each in shard.commit.references if shard.commit is not None else ():
+        yield each.key, each.sha256
 
 
 def _digest(meta: dict[str, Any]) -> str | None:
