@@ -35,7 +35,24 @@ _COMPLAINTS = (
 _DEPTHS = frozenset(("layers_per_block", "num_res_blocks", "temporal_downsample_factor"))
 
 
-class DiffusersTokenizer(QuantizedTokenizer):
+class _Wrapped(QuantizedTokenizer):
+    """A tokenizer around the networks of a library's model, with a search of this package's."""
+
+    def _adopt(self, network: Any) -> Tensor:
+        """Take the model's networks, and a quantizer of its codebook's shape; return the codebook.
+
+        Nothing else of the model is kept.
+        """
+        self.encoder: nn.Module = network.encoder
+        self.quant_conv: nn.Module = network.quant_conv
+        self.post_quant_conv: nn.Module = network.post_quant_conv
+        self.decoder: nn.Module = network.decoder
+        codebook: Tensor = network.quantize.embedding.weight
+        self.quantizer = VectorQuantizer(*codebook.shape)
+        return codebook
+
+
+class DiffusersTokenizer(_Wrapped):
     """A diffusers VQModel: aMUSEd's, latent diffusion's or MoVQ's.
 
     Args:
@@ -57,13 +74,8 @@ class DiffusersTokenizer(QuantizedTokenizer):
         except ImportError as error:
             raise _not_installed("diffusers", name) from error
         network = _made(VQModel, config)
-        self.encoder: nn.Module = network.encoder
-        self.quant_conv: nn.Module = network.quant_conv
-        self.post_quant_conv: nn.Module = network.post_quant_conv
-        self.decoder: nn.Module = network.decoder
+        codebook = self._adopt(network)
         self.spatial = network.config.norm_type == "spatial"
-        codebook = network.quantize.embedding.weight
-        self.quantizer = VectorQuantizer(*codebook.shape)
         self.spec = _spec(name, family, codebook, len(network.config.block_out_channels), pixels)
 
     def encode(self, pixels: Tensor) -> Tensor:
@@ -78,7 +90,7 @@ class DiffusersTokenizer(QuantizedTokenizer):
         return pixels
 
 
-class Emu3Tokenizer(QuantizedTokenizer):
+class Emu3Tokenizer(_Wrapped):
     """Emu3's video tokenizer for single images: repeated to one step of its T frames.
 
     Args:
@@ -101,13 +113,8 @@ class Emu3Tokenizer(QuantizedTokenizer):
             raise _not_installed("transformers", name) from error
         fields = _made(Emu3VQVAEConfig, config)
         network = _understood(lambda: Emu3VQVAE(fields))
-        self.encoder: nn.Module = network.encoder
-        self.quant_conv: nn.Module = network.quant_conv
-        self.post_quant_conv: nn.Module = network.post_quant_conv
-        self.decoder: nn.Module = network.decoder
+        codebook = self._adopt(network)
         self.num_frames: int = network.config.temporal_downsample_factor
-        codebook = network.quantize.embedding.weight
-        self.quantizer = VectorQuantizer(*codebook.shape)
         self.spec = _spec(name, family, codebook, len(network.config.channel_multiplier), pixels)
 
     def encode(self, pixels: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from vtok.pipelines.encoding import LIBRARIES, Placement
 from vtok.pipelines.index_file import is_index_file, survey_index_file
 from vtok.pipelines.models import load_recorded_tokenizer, record_of
 from vtok.pipelines.pictures import ImageCodec
+from vtok.pipelines.progress import Progress
 from vtok.pipelines.run import versions
 from vtok.pipelines.survey import Survey, survey
 from vtok.shards.plan import PLAN_NAME, RunPlan
@@ -131,6 +132,21 @@ class DecodeWork:
         forward = DecodeForward(self.load(), **where, piece_size=self.piece_size)
         with closing(self.placement.runner(forward, StageTimes())) as runner:
             yield runner
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedOutput:
+    """Where decoded pictures go.
+
+    Attributes:
+        folder: It.
+        work: What goes there.
+        progress: Who listens.
+    """
+
+    folder: Path
+    work: DecodeWork
+    progress: Progress
 
 
 def _named_tokenizer(config: DecodeVqConfig) -> Tokenizer:

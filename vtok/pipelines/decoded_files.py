@@ -9,7 +9,6 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from vtok.engine.decoding import default_num_workers
@@ -19,10 +18,9 @@ from vtok.io.files import make_folder, remove_partials, write_bytes
 from vtok.io.json_files import read_json, write_json
 from vtok.io.sources import SourceItem, open_source
 from vtok.pipelines.decode_samples import decode_samples
-from vtok.pipelines.decode_work import DecodeWork
+from vtok.pipelines.decode_work import DecodedOutput
 from vtok.pipelines.outputs import Trust, output_folder
 from vtok.pipelines.pictures import ImageCodec
-from vtok.pipelines.progress import Progress
 from vtok.pipelines.restore import Pixels
 from vtok.pipelines.survey import Decoded, Picture
 from vtok.records import Failure
@@ -32,19 +30,8 @@ from vtok.shards.samples import Sample
 RECORD_NAME = "images.json"
 
 
-@dataclass(frozen=True, slots=True)
-class FilesOutput:
-    """A folder of image files.
-
-    Attributes:
-        folder: It.
-        work: What goes there.
-        progress: Who listens.
-    """
-
-    folder: Path
-    work: DecodeWork
-    progress: Progress
+class FilesOutput(DecodedOutput):
+    """A folder of image files."""
 
     def plan(self) -> RunPlan:
         """Return the plan of the run."""

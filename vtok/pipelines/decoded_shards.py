@@ -9,8 +9,6 @@ import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from vtok.engine.decoding import default_num_workers
@@ -20,7 +18,7 @@ from vtok.io.sources import SourceItem
 from vtok.io.sources.archives import Archive, ArchiveItem
 from vtok.io.tar import iter_members
 from vtok.pipelines.decode_samples import Shown, decode_samples
-from vtok.pipelines.decode_work import DecodeWork
+from vtok.pipelines.decode_work import DecodedOutput
 from vtok.pipelines.failure_list import listing_failures
 from vtok.pipelines.outputs import Trust, output_folder
 from vtok.pipelines.pictures import ImageCodec
@@ -42,19 +40,8 @@ _KEPT = ("source", "sha256", "metadata")
 """Of the metadata of indices, what holds of the decoded picture too."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShardsOutput:
-    """A folder of shards of images.
-
-    Attributes:
-        folder: It.
-        work: What goes there.
-        progress: Who listens.
-    """
-
-    folder: Path
-    work: DecodeWork
-    progress: Progress
+class ShardsOutput(DecodedOutput):
+    """A folder of shards of images."""
 
     def plan(self) -> RunPlan:
         """Return the plan of the run."""
