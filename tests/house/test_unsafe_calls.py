@@ -11,9 +11,12 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "vtok"
 READS_ITS_OWN_PICKLES = {
+    "engine/children.py": "an error that it has just pickled, to see whether it travels",
     "engine/process.py": "answers of a decode worker that it started",
     "engine/worker.py": "orders of the process that started it",
     "executors/devices.py": "messages between the processes of a run",
+    "pipelines/lister.py": "the order of the process that started it",
+    "pipelines/listing.py": "answers of a lister that it started",
 }
 RUNS_PROGRAMS = {"models/torchscript.py": "where --allow-torchscript says so"}
 FORBIDDEN_NAMES = {"extractall", "gopen", "unpack_archive", "LOAD_TRUNCATED_IMAGES"}

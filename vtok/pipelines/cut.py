@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from vtok.engine.preparation import Preparation
 from vtok.errors import UsageError
-from vtok.pipelines.config import CutConfig
+from vtok.pipelines.config import CutConfig, RunConfig
 from vtok.records import Size
 from vtok.resolution import Plan, Scheme, SchemeOptions, find_row
 
@@ -154,4 +155,15 @@ def _with_needs(
     return replace(
         options,
         **{name: value for name, value in wanted.items() if name in known and name not in given},
+    )
+
+
+def preparation_for(scheme: Scheme, run: RunConfig) -> Preparation:
+    """Return what decode workers do with each image of a run, and what goes with it."""
+    return Preparation(
+        scheme=scheme,
+        with_sidecars=True,
+        limits=run.limits.for_decoding(),
+        decoding=run.decoding,
+        resizing=run.resizing,
     )

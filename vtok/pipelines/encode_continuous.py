@@ -3,12 +3,11 @@
 In: an `EncodeContinuousConfig`. Out: shards of features (N, D), float16, bfloat16 or float32.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
 from vtok.engine.device import Purpose
-from vtok.engine.preparation import Outcome, Preparation
 from vtok.engine.runner import EncodedSample
 from vtok.engine.times import StageTimes
 from vtok.errors import UsageError
@@ -24,16 +23,21 @@ from vtok.pipelines.command_config import (
     ProjectorConfig,
     StoredDtypeName,
 )
-from vtok.pipelines.cut import ModelNeeds, default_scheme, scheme_for, scheme_record
+from vtok.pipelines.cut import (
+    ModelNeeds,
+    default_scheme,
+    preparation_for,
+    scheme_for,
+    scheme_record,
+)
 from vtok.pipelines.describe import carried, describe
-from vtok.pipelines.encoding import LIBRARIES, Placement, each_alone, fitting
+from vtok.pipelines.encoding import LIBRARIES, EncodingMaker, Placement, each_alone
 from vtok.pipelines.head_start import HeadStart
 from vtok.pipelines.models import RunModel
 from vtok.pipelines.outcome import RunReport
 from vtok.pipelines.progress import Progress
 from vtok.pipelines.recipe import Recipe
 from vtok.pipelines.run import run_shards
-from vtok.records import Failure
 from vtok.shards.fields import FeatureDtype
 from vtok.shards.samples import Sample
 
@@ -119,13 +123,7 @@ def encode_continuous_recipe(
             **placement.to_json(),
             **_projector_record(request),
         },
-        preparation=Preparation(
-            scheme=scheme,
-            with_sidecars=True,
-            limits=config.run.limits.for_decoding(),
-            decoding=config.run.decoding,
-            resizing=config.run.resizing,
-        ),
+        preparation=preparation_for(scheme, config.run),
         open_maker=lambda times: FeatureMaker(
             model.load(), model.needs, placement, times, sequence
         ),
@@ -190,7 +188,7 @@ PACKED = "sequence"
 """The name, in place of a view's, of an image's vectors in one sequence."""
 
 
-class FeatureMaker:
+class FeatureMaker(EncodingMaker):
     """Runs the encoder over prepared images."""
 
     def __init__(
@@ -203,18 +201,7 @@ class FeatureMaker:
     ) -> None:
         self._encoder = encoder
         self._sequence = sequence
-        self._needs = needs
-        forward = placement.features(encoder)
-        self._runner = placement.runner(forward, times)
-
-    def samples(self, outcomes: Iterable[Outcome | None]) -> Iterator[Sample | Failure]:
-        """Yield one sample or failure for every outcome, in order; None ends a shard."""
-        for each in self._runner.encode(fitting(outcomes, self._needs)):
-            yield each if isinstance(each, Failure) else self._sample(each)
-
-    def close(self) -> None:
-        """End the threads that run the encoder."""
-        self._runner.close()
+        super().__init__(placement.features(encoder), needs, placement, times)
 
     def _sample(self, encoded: EncodedSample) -> Sample:
         if self._sequence is not None:

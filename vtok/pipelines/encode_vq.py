@@ -3,12 +3,10 @@
 In: an `EncodeVqConfig`. Out: shards of indices, in the smallest dtype that holds the codebook.
 """
 
-from collections.abc import Iterable, Iterator
 from functools import partial
 
 from vtok.engine.coding import TokenizeForward
 from vtok.engine.pieces import Pieces
-from vtok.engine.preparation import Outcome, Preparation
 from vtok.engine.runner import EncodedSample
 from vtok.engine.times import StageTimes
 from vtok.models import registry
@@ -17,19 +15,19 @@ from vtok.pipelines.command_config import EncodeVqConfig
 from vtok.pipelines.cut import (
     ModelNeeds,
     default_scheme,
+    preparation_for,
     require_request,
     scheme_for,
     scheme_record,
 )
 from vtok.pipelines.describe import carried, describe
-from vtok.pipelines.encoding import LIBRARIES, Placement, each_alone, fitting
+from vtok.pipelines.encoding import LIBRARIES, EncodingMaker, Placement, each_alone
 from vtok.pipelines.head_start import HeadStart
 from vtok.pipelines.models import RunModel, tokenizer_digest
 from vtok.pipelines.outcome import RunReport
 from vtok.pipelines.progress import Progress
 from vtok.pipelines.recipe import Recipe
 from vtok.pipelines.run import run_shards
-from vtok.records import Failure
 from vtok.shards.samples import Sample
 
 
@@ -83,13 +81,7 @@ def encode_vq_recipe(config: EncodeVqConfig) -> Recipe:
             **({"family": config.family} if config.family else {}),
             **({} if size is None else {"piece_size": size}),
         },
-        preparation=Preparation(
-            scheme=scheme,
-            with_sidecars=True,
-            limits=config.run.limits.for_decoding(),
-            decoding=config.run.decoding,
-            resizing=config.run.resizing,
-        ),
+        preparation=preparation_for(scheme, config.run),
         open_maker=lambda times: IndexMaker(model.load(), model.needs, placement, times, size),
         libraries=LIBRARIES,
         model=model.record,
@@ -98,7 +90,7 @@ def encode_vq_recipe(config: EncodeVqConfig) -> Recipe:
     )
 
 
-class IndexMaker:
+class IndexMaker(EncodingMaker):
     """Runs the tokenizer over prepared images."""
 
     def __init__(
@@ -110,20 +102,10 @@ class IndexMaker:
         piece_size: int | None = None,
     ) -> None:
         self._spec = tokenizer.spec
-        self._needs = needs
         self._pieces = Pieces.of(tokenizer, piece_size)
         where = {"device": placement.device, "dtype": placement.dtype}
         forward = TokenizeForward(tokenizer, **where, piece_size=piece_size)
-        self._runner = placement.runner(forward, times)
-
-    def samples(self, outcomes: Iterable[Outcome | None]) -> Iterator[Sample | Failure]:
-        """Yield one sample or failure for every outcome, in order; None ends a shard."""
-        for each in self._runner.encode(fitting(outcomes, self._needs)):
-            yield each if isinstance(each, Failure) else self._sample(each)
-
-    def close(self) -> None:
-        """End the threads that run the tokenizer."""
-        self._runner.close()
+        super().__init__(forward, needs, placement, times)
 
     def _sample(self, encoded: EncodedSample) -> Sample:
         spec, views = self._spec, encoded.facts.plan.views

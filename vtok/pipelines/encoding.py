@@ -1,9 +1,10 @@
-"""What both encoding commands share: where the model runs, and what becomes of unfit views.
+"""What both encoding commands share: where the model runs, how it is run over prepared images.
 
 In: a `ModelConfig`, prepared images. Out: a `Placement`, and outcomes that the model can take.
 Knows nothing of indices or features.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +17,7 @@ from vtok.engine.forward import FeaturesForward, Forward
 from vtok.engine.lanes import default_num_lanes
 from vtok.engine.packed import features_forward
 from vtok.engine.preparation import Outcome
-from vtok.engine.runner import Runner
+from vtok.engine.runner import EncodedSample, Runner
 from vtok.engine.sizing import find_batch_pixels
 from vtok.engine.times import StageTimes
 from vtok.errors import DegenerateSizeError, UsageError
@@ -28,6 +29,7 @@ from vtok.pipelines.models import recorded_option
 from vtok.pipelines.recipe import Recipe
 from vtok.records import Failure, Size
 from vtok.resolution import Scheme
+from vtok.shards.samples import Sample
 
 ConfigT = TypeVar("ConfigT", EncodeVqConfig, EncodeContinuousConfig)
 
@@ -166,6 +168,29 @@ class Placement:
             is_compiled=self.is_compiled,
             times=times,
         )
+
+
+class EncodingMaker(ABC):
+    """Runs a model over prepared images; what becomes of its arrays is the command's."""
+
+    def __init__(
+        self, forward: Forward, needs: ModelNeeds, placement: Placement, times: StageTimes
+    ) -> None:
+        self._needs = needs
+        self._runner = placement.runner(forward, times)
+
+    def samples(self, outcomes: Iterable[Outcome | None]) -> Iterator[Sample | Failure]:
+        """Yield one sample or failure for every outcome, in order; None ends a shard."""
+        for each in self._runner.encode(fitting(outcomes, self._needs)):
+            yield each if isinstance(each, Failure) else self._sample(each)
+
+    def close(self) -> None:
+        """End the threads that run the model."""
+        self._runner.close()
+
+    @abstractmethod
+    def _sample(self, encoded: EncodedSample) -> Sample:
+        """Return what is stored of an image."""
 
 
 def typical_view(scheme: Scheme) -> Size:

@@ -12,7 +12,7 @@ import numpy as np
 from vtok.engine.preparation import ImageTask, Outcome, Preparation, Prepared
 from vtok.errors import SampleError
 from vtok.pipelines.command_config import TileConfig
-from vtok.pipelines.cut import scheme_for, scheme_record
+from vtok.pipelines.cut import preparation_for, scheme_for, scheme_record
 from vtok.pipelines.describe import carried, describe
 from vtok.pipelines.head_start import HeadStart
 from vtok.pipelines.outcome import RunReport
@@ -51,13 +51,7 @@ def tile(
             "image": {"format": codec.format, "quality": codec.quality},
         },
         preparation=TilePreparation(
-            preparation=Preparation(
-                scheme=scheme,
-                with_sidecars=True,
-                limits=config.run.limits.for_decoding(),
-                decoding=config.run.decoding,
-                resizing=config.run.resizing,
-            ),
+            preparation=preparation_for(scheme, config.run),
             codec=codec,
         ),
         open_maker=lambda _: TileMaker(codec),

@@ -7,13 +7,13 @@ headers are read to list; an image is read by its offset. `name-{000000..000099}
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from vtok.errors import InputError, ShardError, UnreadableImageError
 from vtok.io.files import open_regular
 from vtok.io.paths import path_text
-from vtok.io.remote import is_url, open_url, read_range
+from vtok.io.remote import is_url, read_range
+from vtok.io.sources.container import open_container
 from vtok.io.sources.item import (
     Source,
     SourceItem,
@@ -136,7 +136,8 @@ class ArchiveSource(Source):
         return not is_url(self.name) and has_bytes(names, _LONG_BYTES)
 
     def _items(self, name: str) -> Iterator[SourceItem]:
-        with _open(name) as (file, archive):
+        with open_container(name) as (file, num_bytes, mtime_ns):
+            archive = Archive(_full(name), num_bytes, mtime_ns)
             seen: set[str] = set()
             key = ""
             group: dict[str, Member] = {}
@@ -189,17 +190,6 @@ def expand_braces(text: str) -> Iterator[str]:
         yield from expand_braces(f"{text[: match.start()]}{number:0{width}d}{text[match.end() :]}")
 
 
-@contextmanager
-def _open(name: str) -> Iterator[tuple[BinaryIO, Archive]]:
-    """Open an archive, local or not, for reading its headers."""
-    if is_url(name):
-        with open_url(name) as (file, num_bytes):
-            yield file, Archive(name, num_bytes, 0)
-        return
-    try:
-        file = open_regular(name)
-    except OSError as error:
-        raise InputError(f"cannot read {name}: {error.strerror}") from error
-    with file:
-        facts = os.fstat(file.fileno())
-        yield file, Archive(os.path.abspath(name), facts.st_size, facts.st_mtime_ns)
+def _full(name: str) -> str:
+    """Return a URL as it is, a path from the root on: workers may be elsewhere."""
+    return name if is_url(name) else os.path.abspath(name)

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from vtok.errors import InputError, UnreadableImageError
-from vtok.io.files import open_regular
 from vtok.io.json_files import canonical_json
 from vtok.io.paths import path_text
-from vtok.io.remote import is_url, open_url
+from vtok.io.remote import is_url
+from vtok.io.sources.container import open_container
 from vtok.io.sources.item import (
     UNKNOWN,
     Source,
@@ -138,17 +138,8 @@ def _pyarrow() -> Any:
 def _open(name: str) -> Iterator[tuple[Any, int, int]]:
     """Open a parquet file; yield it, its length and its time."""
     pyarrow = _pyarrow()
-    if is_url(name):
-        with open_url(name) as (file, num_bytes):
-            yield _parquet(pyarrow, file, name), num_bytes, 0
-        return
-    try:
-        file = open_regular(name)
-    except OSError as error:
-        raise InputError(f"cannot read {name}: {error.strerror}") from error
-    with file:
-        facts = os.fstat(file.fileno())
-        yield _parquet(pyarrow, file, name), facts.st_size, facts.st_mtime_ns
+    with open_container(name) as (file, num_bytes, mtime_ns):
+        yield _parquet(pyarrow, file, name), num_bytes, mtime_ns
 
 
 def _parquet(pyarrow: Any, file: Any, name: str) -> Any:
