@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("transformers", reason="the reference models are an extra")
 
 import torch
+from processor_texts import NAMES, placeholder_of, text_of
 from test_vision_parity import Checkpoint, checkpoint, ours, picture, prepared, their_inputs
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -70,47 +71,43 @@ def test_anyres_is_packed_as_the_model_packs_it(
     assert_close(name, worst, table_row)
 
 
-def write_tokenizer(folder: Path, plans: list[Plan], image_token_id: int) -> Tokenizer:
-    """One id for each separator and image placeholder of these plans, in the folder."""
-    tokens = sorted({run.token for plan in plans for run in plan.runs if run.kind != "image"})
-    free = [number for number in range(5, 119) if number != image_token_id]
-    vocabulary = {token: free[number] for number, token in enumerate(tokens)}
+def write_tokenizer(folder: Path, plans: list[Plan]) -> Tokenizer:
+    """One id for each separator, text and placeholder of these plans, in the folder."""
+    tokens = sorted({run.token for plan in plans for run in plan.runs})
+    vocabulary = {token: number for number, token in enumerate(tokens, 5)}
     tokenizer = Tokenizer(WordLevel({**vocabulary, "?": 3}, unk_token="?"))
     tokenizer.add_special_tokens(tokens)
     tokenizer.save(str(folder / "tokenizer.json"))
     return tokenizer
 
 
-@pytest.mark.parametrize("name", ["internvl", "mistral3", "idefics3", "qwen2-vl", "paligemma"])
-def test_separators_are_vectors_of_the_language_model(
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sequence_is_that_of_the_models_own_processor(
     name: str, checkpoint: Callable[[str], Checkpoint], table_row: Callable[..., None]
 ) -> None:
+    """Its text, in the model's vectors, with the projector's in the placeholders' places."""
     made = checkpoint(name)
-    core = made.model.model
     encoder = load_encoder(str(made.folder), output="projected")
     plans = [prepared(encoder, picture(size)).facts.plan for size in SIZES]
-    placeholder = 4
-    tokenizer = write_tokenizer(made.folder, plans, placeholder)
-    table = made.model.get_input_embeddings().weight.detach()
-    scale = 24**0.5 if name == "paligemma" else 1.0
+    tokenizer = write_tokenizer(made.folder, plans)
     worst = 0.0
     for size in SIZES:
         image = picture(size)
         plan, packed = sequence_of(made.folder, image)
-        ids: list[int] = []
-        for run in plan.runs:
-            known = [placeholder] if run.kind == "image" else [tokenizer.token_to_id(run.token)]
-            ids += known * run.num_tokens
-        inputs = their_inputs(made, image)
-        keys = ("pixel_values", "image_grid_thw")
-        keys = (*keys, "image_sizes") if name == "mistral3" else keys
+        options = {"return_row_col_info": True} if name in ("idefics3", "smolvlm") else {}
+        inputs = dict(made.processor.preprocess([image], return_tensors="pt", **options))
+        encoding = tokenizer.encode(text_of(name, inputs), add_special_tokens=False)
+        ids = torch.tensor(encoding.ids)
+        assert "?" not in encoding.tokens
+        keys = ["pixel_values", "image_grid_thw"]
+        if name in ("mistral3", "pixtral-llava"):
+            keys.append("image_sizes")
         with torch.no_grad():
-            output = core.get_image_features(**{k: inputs[k] for k in keys if k in inputs})
-        pooled = output.pooler_output
+            call = {key: inputs[key] for key in keys if key in inputs}
+            pooled = made.model.model.get_image_features(**call).pooler_output
+            expected = made.model.get_input_embeddings()(ids)
         vectors = torch.cat([*pooled]) if isinstance(pooled, list | tuple) else pooled.flatten(0, 1)
-        expected = table[torch.tensor(ids)] * scale
-        mask = torch.tensor(ids) == placeholder
-        expected[mask] = vectors
+        expected[ids == tokenizer.token_to_id(placeholder_of(name))] = vectors
         worst = max(worst, error_of(plan, packed, expected))
     assert_close(name, worst, table_row)
 
@@ -119,6 +116,7 @@ def test_without_a_tokenizer_separators_are_refused(
     checkpoint: Callable[[str], Checkpoint],
 ) -> None:
     folder = checkpoint("smolvlm").folder
+    (folder / "tokenizer.json").unlink(missing_ok=True)
     with pytest.raises(WeightsError, match=r"no tokenizer\.json"):
         sequence_of(folder, picture(SIZES[0]))
 
