@@ -55,6 +55,7 @@ def test_features_are_projected(
         assert after.array.shape == (num_tokens, DIM)
         np.testing.assert_allclose(after.array, expected.numpy(), atol=1e-5)
         assert bool(after.meta["token_grids"]) == (kind != "resampler")
+        assert after.meta["tokens"] == num_tokens
     header = next(iter(library.open_shards(out).shards)).header
     assert header.model is not None
     plan = json.loads((out / "plan.json").read_text())

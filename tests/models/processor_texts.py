@@ -49,7 +49,11 @@ _CLASSES: dict[str, tuple[Any, str, dict[str, Any]]] = {
     ),
     "mistral3": (_Pixtral, "[IMG]", {"cell_px": 2 * PATCH}),
     "pixtral-llava": (_Pixtral, "[IMG]", {"cell_px": PATCH}),
-    "idefics3": (Idefics3Processor, "<image>", {**_TAGS, "image_seq_len": 16, "global_image_tag": "<global-img>"}),
+    "idefics3": (
+        Idefics3Processor,
+        "<image>",
+        {**_TAGS, "image_seq_len": 16, "global_image_tag": "<global-img>"},
+    ),
     "smolvlm": (
         SmolVLMProcessor,
         "<image>",

@@ -165,6 +165,7 @@ def test_the_commands_take_it_from_photographs_and_back(tmp_path: Path) -> None:
     assert {sample.array.dtype for sample in samples} == {np.dtype(np.uint8)}
     for sample in samples:
         assert sample.meta["token_grids"] == {}
+        assert sample.meta["tokens"] == sample.array.size, "not one a patch of the scheme's"
         with Image.open(photos / sample.meta["source"]) as image:
             (view,) = render(Plan.from_json(sample.meta), image.convert("RGB"))
         with torch.inference_mode():

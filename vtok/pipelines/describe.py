@@ -17,7 +17,11 @@ _UNREADABLE_JSON = "json-text"
 
 
 def describe(
-    task: ImageTask, facts: ImageFacts, *, token_grids: Mapping[str, Grid | None] | None = None
+    task: ImageTask,
+    facts: ImageFacts,
+    *,
+    token_grids: Mapping[str, Grid | None] | None = None,
+    counts: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Return a sample's metadata.
 
@@ -26,9 +30,11 @@ def describe(
         facts: What the image turned out to be, its plan among it.
         token_grids: View → the grid of its indices or features, row-major; None for a view whose
             features form no grid.
+        counts: View → how many indices or features it has; None where the plan knows it.
     """
+    plan = facts.plan if counts is None else facts.plan.handing_on(counts, token_grids or {})
     meta: dict[str, Any] = {
-        **facts.plan.to_json(),
+        **plan.to_json(),
         "key": task.key,
         "source": task.item.source,
         "format": facts.format,

@@ -214,10 +214,11 @@ class FeatureMaker(EncodingMaker):
             )
         views = encoded.facts.plan.views
         grids = {view.name: self._encoder.spec.token_grid(view.size) for view in views}
+        counts = {name: len(array) for name, array in encoded.arrays.items()}
         return Sample(
             key=encoded.task.key,
             meta={
-                **describe(encoded.task, encoded.facts, token_grids=grids),
+                **describe(encoded.task, encoded.facts, token_grids=grids, counts=counts),
                 "token_order": "row-major",
             },
             features=encoded.arrays,

@@ -113,7 +113,8 @@ class IndexMaker(EncodingMaker):
             view.name: spec.latent_grid(view.size) if spec.codes.is_spatial else None
             for view in views
         }
-        meta = describe(encoded.task, encoded.facts, token_grids=grids)
+        counts = {name: array.size for name, array in encoded.arrays.items()}
+        meta = describe(encoded.task, encoded.facts, token_grids=grids, counts=counts)
         pieces = self._pieces.record([spec.latent_grid(view.size) for view in views])
         if pieces is not None:
             meta["pieces"] = pieces

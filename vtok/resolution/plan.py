@@ -4,8 +4,8 @@ In: parts worked out by the policies. Out: a `Plan` that a renderer can carry ou
 undo, and a person can read. This file opens no image and knows no scheme.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vtok.records import Grid, Size
@@ -108,6 +108,37 @@ class Plan:
             bottom=(view.box.bottom - content.top) * scale_y,
         )
 
+    def handing_on(self, counts: Mapping[str, int], grids: Mapping[str, Grid | None]) -> "Plan":
+        """Return the plan for a model that hands on other numbers of tokens than the scheme's own.
+
+        Args:
+            counts: View's name → its tokens.
+            grids: View's name → their rows and columns; None where they form no rectangle.
+
+        Returns:
+            This very plan where the numbers are its own, or where its sequence does not take each
+            view's tokens in one run: such a sequence is of the scheme's own model alone.
+        """
+        if all(counts[view.name] == view.num_tokens for view in self.views):
+            return self
+        runs = [run for run in self.runs if run.kind == "image"]
+        of_views = [(number, view.num_tokens) for number, view in enumerate(self.views)]
+        if sorted((run.view, run.num_tokens) for run in runs if run.view is not None) != of_views:
+            return self
+        views = []
+        for view in self.views:
+            count, grid = counts[view.name], grids.get(view.name)
+            is_grid = grid is not None and grid.num_cells == count
+            views.append(view._replace(num_tokens=count, token_grid=grid if is_grid else None))
+        return replace(
+            self,
+            views=tuple(views),
+            segments=tuple(
+                segment._replace(runs=tuple(_run_for(run, views) for run in segment.runs))
+                for segment in self.segments
+            ),
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready dict from which `from_json` rebuilds an equal plan."""
         return {
@@ -145,6 +176,13 @@ class Plan:
             exact=data["exact"],
             note=data["note"],
         )
+
+
+def _run_for(run: Run, views: Sequence[View]) -> Run:
+    """Return a run with as many tokens as its view has."""
+    if run.kind != "image" or run.view is None:
+        return run
+    return run._replace(num_tokens=views[run.view].num_tokens)
 
 
 def _size_json(size: Size) -> dict[str, int]:
