@@ -243,6 +243,10 @@ def test_list_on_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ("l.jsonl", b"[]\n", "an object"),
         ("l.jsonl", b'{"path": 3}\n', "not a path"),
         ("l.jsonl", b'{"path": "a", "x": NaN}\n', "not valid JSON"),
+        ("l.jsonl", b'{"path": "a", "x": [1e400]}\n', "the number 1e400 is too large"),
+        ("l.jsonl", b'{"path": "a", "x": ' + b"9" * 5000 + b"}\n", "not valid JSON"),
+        ("l.jsonl", b"[" * 100_000, "not valid JSON"),
+        ("l.jsonl", b'{"path": "a", "x": ' + b"[" * 200 + b"]" * 200 + b"}", "nested deeper"),
     ],
 )
 def test_bad_lists(tmp_path: Path, name: str, text: bytes, problem: str) -> None:

@@ -10,6 +10,9 @@ from typing import Any
 from vtok.errors import ManifestError
 from vtok.io.files import one_line, open_regular, write_bytes
 
+MAX_DEPTH = 200
+"""Of lists and objects in metadata of others; at a thousand, Python's own reader gives up."""
+
 _MAX_JSON_BYTES = 1 << 30
 
 
@@ -22,6 +25,27 @@ def canonical_json(value: Any) -> bytes:
     """
     text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False)
     return text.encode("ascii") + b"\n"
+
+
+def refuse_deep(data: bytes, value: Any) -> None:
+    """Refuse what is nested so deep that it might be written, and not be readable again.
+
+    Args:
+        data: Some JSON.
+        value: What it says.
+
+    Raises:
+        ValueError: its lists and objects are nested deeper than `MAX_DEPTH`.
+    """
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return
+    level = [each for each in [value] if isinstance(each, dict | list)]
+    for _ in range(MAX_DEPTH):
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [child for each in inner for child in each if isinstance(child, dict | list)]
+        if not level:
+            return
+    raise ValueError(f"lists and objects are nested deeper than {MAX_DEPTH}")
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> str:

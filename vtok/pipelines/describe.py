@@ -9,6 +9,7 @@ from typing import Any
 
 from vtok.engine.preparation import ImageFacts, ImageTask
 from vtok.errors import ShardError
+from vtok.io.json_files import refuse_deep
 from vtok.records import Grid
 from vtok.shards.fields import decode_json
 
@@ -57,7 +58,8 @@ def describe(
 def carried(facts: ImageFacts) -> dict[str, bytes]:
     """Return the sidecars that go into the shard as fields of their own (`txt`, `caption`).
 
-    A `json` beside the image goes into the metadata; if it is not JSON, here, as `json-text`.
+    A `json` beside the image goes into the metadata; if it is not JSON, or nested too
+    deep, here, as `json-text`.
     """
     return carried_fields(facts.sidecars)
 
@@ -82,6 +84,7 @@ def _json_sidecar(sidecars: Mapping[str, bytes]) -> dict[str, Any]:
         return {}
     try:
         value = decode_json(data)
-    except ShardError:
+        refuse_deep(data, value)
+    except (ShardError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -8,14 +8,15 @@ same: reading it fails, and the failure is recorded.
 import csv
 import io
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from vtok.errors import InputError, UnreadableImageError
-from vtok.io.files import open_regular
-from vtok.io.json_files import canonical_json
+from vtok.io.files import one_line, open_regular
+from vtok.io.json_files import canonical_json, refuse_deep
 from vtok.io.remote import is_url, read_url
 from vtok.io.sources.folders import FileItem
 from vtok.io.sources.item import Source, SourceItem, has_bytes
@@ -148,9 +149,10 @@ def _json_lines(file: BinaryIO, name: str) -> Rows:
             continue
         where = f"{name}, line {line_number}"
         try:
-            row = json.loads(line, parse_constant=_refuse)
+            row = json.loads(line, parse_constant=_refuse, parse_float=_finite)
+            refuse_deep(line, row)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{where}: not valid JSON") from error
+            raise InputError(f"{where}: not valid JSON ({one_line(error)[:100]})") from error
         if isinstance(row, str):
             row = {"path": row}
         if not isinstance(row, dict):
@@ -168,6 +170,14 @@ def _decode(line: bytes, *, is_first: bool) -> str:
 
 def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    """Return a number; refuse one that no JSON could hold again."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return value
 
 
 def _lines(file: BinaryIO, name: str) -> Iterator[bytes]:
