@@ -16,8 +16,8 @@ import pytest
 from engine_fakes import Misbehaving, Probing, png_task, png_tasks, small_preparation, task
 
 from vtok.engine import children, decode_run, decoding
-from vtok.engine.decode_run import MAX_QUEUE_DEPTH, queue_depth, workers_needed
 from vtok.engine.decoding import DecodePool, UpTo, default_num_workers
+from vtok.engine.demand import MAX_QUEUE_DEPTH, queue_depth, workers_needed
 from vtok.engine.preparation import ImageTask, Outcome, Prepared
 from vtok.engine.slots import SlotReader, SlotWriter
 from vtok.records import Failure

@@ -5,7 +5,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2] / "vtok"
 MOST_LINES = 320
 LONGER = {
-    "engine/decode_run.py": 380,  # one state machine, whose every part shares one lock
+    "engine/decode_run.py": 360,  # one state machine, whose every part shares one lock
 }
 """Files that are one idea all the same, and how long each may be."""
 

@@ -15,52 +15,36 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from vtok.engine.demand import queue_depth, workers_needed
 from vtok.engine.preparation import ImageTask, Outcome, Prepared
-from vtok.engine.process import MAX_WAITING, Assignment, WorkerProcess, encode_task
-from vtok.engine.times import Span
+from vtok.engine.process import Assignment, WorkerProcess, encode_task
+from vtok.engine.times import Span, StageTimes
 from vtok.engine.worker import Boot
 from vtok.errors import DecoderCrashError, DecodeTimeoutError
 
-if TYPE_CHECKING:
-    from vtok.engine.decoding import DecodePool
-
-MIN_QUEUE_DEPTH = 2  # one in work, one waiting: the worker never waits for the parent's thread
-MAX_QUEUE_DEPTH = MAX_WAITING
 GATHERED_S = 0.002  # what came meanwhile is heard together: waking up costs as much as an image
-LATE_S = 0.010  # how late the parent's thread may come: it gathers, then waits for the interpreter
 MAX_ATTEMPTS = 2
 MAX_FALSE_STARTS = 3  # in one run; a worker that dies while it loads has no image to blame
 START_TIMEOUT_S = 120.0  # for a worker to load; a second is usual
 JUDGED_EVERY_S = 1.0
 LOOKS_EVERY_S = 1.0  # at the clock, while an image is in work
 STOPPED_S = 1.0  # so late only comes who was stopped, or has no core: the workers had none either
-HEADROOM = 1.25  # of workers over what the rates ask for, since neither rate is steady
 
 
-def queue_depth(decode_s: float) -> int:
-    """Return how many images a worker is given at once: enough for it not to wait, and few.
+class Pool(Protocol):
+    """What a run needs of its pool: the limits on it, and more workers."""
 
-    Args:
-        decode_s: What it takes for one; 0 where that is not known yet.
-    """
-    if decode_s <= 0:
-        return MIN_QUEUE_DEPTH
-    return min(MAX_QUEUE_DEPTH, MIN_QUEUE_DEPTH + int(LATE_S / decode_s))
+    max_ahead: int
+    max_ahead_bytes: int
+    most: int
+    timeout_s: float
+    times: StageTimes
 
-
-def workers_needed(decode_s: float, consumer_s: float, most: int) -> int:
-    """Return how many workers keep a consumer from waiting.
-
-    Args:
-        decode_s: What one worker takes for an image.
-        consumer_s: What the consumer takes for one, its waiting not counted.
-        most: The cores that there are.
-    """
-    if decode_s * HEADROOM >= consumer_s * most:
-        return most
-    return max(1, math.ceil(decode_s * HEADROOM / consumer_s))
+    def grow(self, num_workers: int) -> list[WorkerProcess]:
+        """Start workers until there are so many; return those that are new."""
+        ...
 
 
 class DecodeRun:
@@ -68,7 +52,7 @@ class DecodeRun:
 
     def __init__(
         self,
-        pool: "DecodePool",
+        pool: Pool,
         workers: list[WorkerProcess],
         boot: Boot,
         tasks: Iterable[ImageTask],
