@@ -7,7 +7,7 @@ Dimension letters: B batch, D channels, H W pixels, h w latent grid.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -30,25 +30,32 @@ class _CodingForward(Forward):
 
     Args:
         tokenizer: The model.
-        function: The network of it that runs here.
         device: Where it runs.
-        dtype: Of its networks.
+        dtype: Of the network that runs here.
         piece_size: Side of the pieces of large views, as `Pieces.of` takes it.
     """
+
+    may_round: ClassVar[bool] = True
+    """Whether torch may let convolutions in float32 round to TF32."""
 
     def __init__(
         self,
         tokenizer: Tokenizer,
-        function: Function,
         *,
         device: torch.device,
-        dtype: torch.dtype,
-        piece_size: int | None,
+        dtype: torch.dtype = torch.float32,
+        piece_size: int | None = None,
     ) -> None:
-        super().__init__(tokenizer, function, device=device, dtype=dtype)
+        super().__init__(tokenizer, self.network_of(tokenizer), device=device, dtype=dtype)
+        if device.type == "cuda" and not self.may_round:
+            set_float32("ieee")
         self._tokenizer = tokenizer
         self._pieces = Pieces.of(tokenizer, piece_size)
         self.remedy = ", --piece-size PX" if self._pieces.can_cut else ""
+
+    def network_of(self, tokenizer: Tokenizer) -> Function:
+        """Return the network of a tokenizer that runs here."""
+        raise NotImplementedError
 
     def grid_of(self, shape: tuple[int, ...]) -> Grid | None:
         """Return the latent grid of an input of this shape; None where parts of it mean nothing."""
@@ -72,27 +79,13 @@ class TokenizeForward(_CodingForward):
 
     With a dtype other than float32 the encoder runs under autocast; the search for the nearest
     code is in float32 always. Large views are coded in pieces.
-
-    Args:
-        tokenizer: The model.
-        device: Where it runs.
-        dtype: Of the encoder.
-        piece_size: Side of the pieces, as `Pieces.of` takes it.
     """
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        *,
-        device: torch.device,
-        dtype: torch.dtype = torch.float32,
-        piece_size: int | None = None,
-    ) -> None:
-        super().__init__(
-            tokenizer, tokenizer.encode, device=device, dtype=dtype, piece_size=piece_size
-        )
-        if device.type == "cuda":
-            set_float32("ieee")  # torch would let convolutions round to TF32
+    may_round = False
+
+    def network_of(self, tokenizer: Tokenizer) -> Function:
+        """Return the encoder."""
+        return tokenizer.encode
 
     def grid_of(self, shape: tuple[int, ...]) -> Grid | None:
         """Return the latent grid of a view (H, W, 3)."""
@@ -131,25 +124,11 @@ class DecodeForward(_CodingForward):
     """int64 indices as the model gives them → (B, H, W, 3) uint8 pixels, rounded by `to_bytes`.
 
     Large images are decoded in pieces.
-
-    Args:
-        tokenizer: The model.
-        device: Where it runs.
-        dtype: Of the decoder.
-        piece_size: Side of the pieces, as `Pieces.of` takes it.
     """
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        *,
-        device: torch.device,
-        dtype: torch.dtype = torch.float32,
-        piece_size: int | None = None,
-    ) -> None:
-        super().__init__(
-            tokenizer, tokenizer.decode, device=device, dtype=dtype, piece_size=piece_size
-        )
+    def network_of(self, tokenizer: Tokenizer) -> Function:
+        """Return the decoder."""
+        return tokenizer.decode
 
     def image_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return (H, W, 3) of what indices of this shape decode to.
