@@ -33,7 +33,7 @@ def program(tmp_path: Path) -> Path:
     folder.mkdir()
     indices = torch.zeros(1, 4, 4, dtype=torch.int64)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", "`torch.jit")
         torch.jit.trace(Encoder(), torch.zeros(1, 3, 32, 32)).save(str(folder / "encoder.jit"))
         torch.jit.trace(Decoder(), indices).save(str(folder / "decoder.jit"))
     (folder / "config.json").write_text(json.dumps({"codebook_size": 64}))

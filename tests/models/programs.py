@@ -35,7 +35,7 @@ def save_program(tensors: Mapping[str, Tensor], path: Path) -> Path:
 
 def traced(program: nn.Module, example: Tensor, path: Path) -> Path:
     with warnings.catch_warnings():  # torch would have us publish something else
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", "`torch.jit")
         torch.jit.trace(program.eval(), example).save(str(path))
     return path
 

@@ -247,5 +247,5 @@ def test_what_is_no_tokenizer_is_said(unknown: Path) -> None:
 
 def _scripted(module: nn.Module, path: Path) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", "`torch.jit")
         torch.jit.script(module.eval()).save(str(path))

@@ -175,7 +175,7 @@ def _codebook_size(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> in
 
 def _loaded(path: Path) -> nn.Module:
     with _blamed_on(path), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of what else to publish
+        warnings.filterwarnings("ignore", "`torch.jit")  # of what else to publish
         # Torch optimises a program after its first runs, and might round otherwise from then on.
         _AS_WRITTEN.enter_context(torch.jit.optimized_execution(False))  # type: ignore[attr-defined]
         program: nn.Module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
