@@ -42,3 +42,39 @@ def test_no_space_for_the_report(tmp_path: Path, form: list[str]) -> None:
     with Path("/dev/full").open("wb") as full:
         code, _, error = vtok_process(["inspect", str(tmp_path), *form], full.fileno())
     assert (code, error) == (3, "vtok: error: standard output cannot be written: no space left\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="streams are closed by a POSIX shell here")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed(tmp_path: Path, closed: str) -> None:
+    """As a daemon starts a program; what prints a warning then must not print it into a shard."""
+    image, out = tmp_path / "in" / "a.png", tmp_path / "out"
+    image.parent.mkdir()
+    Image.new("RGB", (30, 20)).save(image)
+    program = (
+        "import os, sys; from vtok.cli import app; from vtok.shards import writer;"
+        "add = writer.ShardWriter.add;"
+        "writer.ShardWriter.add = lambda self, sample: (os.write(1, b'noise'),"
+        " os.write(2, b'noise'), add(self, sample))[-1];"
+        "app.main()"
+    )
+    command = ["sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-c", program]
+    options = ["tile", str(image.parent), str(out), "--workers", "0", "--quiet"]
+    ended = subprocess.run([*command, *options], capture_output=True, check=False, timeout=100)
+    assert ended.returncode == 0, ended.stderr
+    code, printed, _ = vtok_process(["verify", str(out), "--json"], subprocess.PIPE)
+    assert (code, json.loads(printed)["state"]) == (0, "whole")
+
+
+def test_a_list_on_an_input_that_is_closed(tmp_path: Path) -> None:
+    program = "from vtok.cli.app import main; main()"
+    command = ["sh", "-c", '"$@" <&-', "sh", sys.executable, "-c", program]
+    ended = subprocess.run(
+        [*command, "tile", "-", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert (ended.returncode, ended.stderr.count("\n")) == (3, 1)
+    assert "the list is empty" in ended.stderr

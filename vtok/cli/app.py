@@ -25,7 +25,12 @@ import vtok
 from vtok.cli.expand import expand
 from vtok.cli.interrupts import Terminated
 from vtok.cli.refusals import is_refusal
-from vtok.cli.streams import drop_standard_output, escape_what_cannot_be_written, is_no_space
+from vtok.cli.streams import (
+    drop_standard_output,
+    escape_what_cannot_be_written,
+    fill_closed_streams,
+    is_no_space,
+)
 from vtok.cli.wording import help_of, in_flags
 from vtok.errors import InputError, OutputError, UnknownNameError, VtokError
 
@@ -206,5 +211,6 @@ app.callback(invoke_without_command=True, help=help_of(vtok_command))(vtok_comma
 
 def main() -> None:
     """Run the program; the console script."""
+    fill_closed_streams()
     escape_what_cannot_be_written()
     app(prog_name="vtok")

@@ -1,4 +1,4 @@
-"""Standard output as it is found: of any encoding, and on a disk that may be full.
+"""Standard streams as they are found: closed, of any encoding, on a disk that may be full.
 
 Characters that the encoding lacks are written as JSON escapes them, so that text stays readable
 and JSON stays valid. Knows nothing of what is written.
@@ -12,6 +12,21 @@ import sys
 
 _HANDLER = "vtok-escape"
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def fill_closed_streams() -> None:
+    """Open what of standard input, output and error is closed: to nothing.
+
+    Or the first files that are opened would get their numbers, and what a library prints as a
+    warning would be written into a shard.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - to the end
 
 
 def escape_what_cannot_be_written() -> None:
