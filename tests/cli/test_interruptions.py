@@ -58,6 +58,7 @@ def interrupted(many: Path, out: Path, number: int) -> tuple[int, str]:
     [
         (signal.SIGINT, 130, "interrupted"),
         (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGHUP, 129, "hung up"),
         (signal.SIGKILL, -9, ""),
     ],
 )
@@ -84,6 +85,24 @@ def test_interrupted_then_resumed_gives_the_same_bytes(
     assert report["written"] == NUM_IMAGES
     vtok(*arguments(many, tmp_path / "quiet"))
     assert digests(out) == digests(tmp_path / "quiet")
+
+
+@pytest.mark.slow
+def test_what_nohup_has_started_goes_on(many: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code = "from vtok.cli.app import main; main()"
+    deaf = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"]
+    process = subprocess.Popen(
+        [*deaf, sys.executable, "-c", code, *arguments(many, out), "--quiet"]
+    )
+    ends = time.monotonic() + TIMEOUT_S
+    while not (out / "shard-000001.json").exists():
+        assert process.poll() is None
+        assert time.monotonic() < ends
+        time.sleep(0.005)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(TIMEOUT_S) == 0
+    assert (out / "manifest.json").exists()
 
 
 def test_two_runs_do_not_share_a_folder(vtok: Any, photos: Path, tmp_path: Path) -> None:

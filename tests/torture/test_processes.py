@@ -120,6 +120,7 @@ def seconds_until_gone(pids: list[int]) -> float:
     [
         ("SIGINT to the group", [signal.SIGINT], 130),
         ("SIGTERM", [signal.SIGTERM], 143),
+        ("SIGHUP", [signal.SIGHUP], 129),
         ("SIGINT twice", [signal.SIGINT, signal.SIGINT], 130),
         ("SIGTERM twice", [signal.SIGTERM, signal.SIGTERM], 143),
         ("SIGKILL", [signal.SIGKILL], -9),

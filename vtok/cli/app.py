@@ -5,16 +5,17 @@ that was foreseen; a traceback is a bug. A command's module is imported when the
 so that `vtok --help` costs nothing. Knows nothing of what commands do.
 
 Exit codes: 0 done; 1 a bug; 2 usage; 3 bad input, shard or manifest; 4 weights; 5 device; 6 ended
-for too many failures; 7 finished with too many; 8 whole but unfinished (`verify`); 130 and 143
-interrupted (SIGINT, SIGTERM).
+for too many failures; 7 finished with too many; 8 whole but unfinished (`verify`); 130, 143 and
+129 interrupted (SIGINT, SIGTERM, SIGHUP).
 """
 
 import difflib
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -158,13 +159,15 @@ def errors_as_one_line() -> Iterator[None]:
         _exit("error: standard output cannot be written: no space left", OutputError.exit_code)
     except KeyboardInterrupt:
         _exit(f"interrupted: {RESUME_HINT}", 130)
-    except Terminated:
-        _exit(f"terminated: {RESUME_HINT}", 143)
+    except Terminated as error:
+        word = "terminated" if error.number == signal.SIGTERM else "hung up"
+        _exit(f"{word}: {RESUME_HINT}", 128 + error.number)
 
 
 def _exit(message: str, code: int) -> None:
     line = " ".join(message.split())
-    print(f"vtok: {line}", file=sys.stderr)  # noqa: T201
+    with suppress(OSError):  # a terminal that has hung up takes no more words
+        print(f"vtok: {line}", file=sys.stderr)  # noqa: T201
     raise typer.Exit(code)
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first ends the run in good order, the second at once.
+"""Ctrl-C, SIGTERM, a terminal that hangs up: the first ends the run in order, the second at once.
 
 In: signals. Out: an exception in the main thread, so that what is half-written is removed on the
 way out. Knows nothing of runs.
@@ -14,16 +14,26 @@ from vtok import interruption as interruption_of_process
 
 
 class Terminated(BaseException):
-    """SIGTERM came; no `except Exception` may swallow it."""
+    """SIGTERM or SIGHUP came; no `except Exception` may swallow it.
+
+    Attributes:
+        number: Which of them.
+    """
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 @contextmanager
 def orderly_interrupts() -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into an exception, and exit at once on the second.
+    """Turn the first SIGINT, SIGTERM or SIGHUP into an exception, and exit at once on the second.
 
-    For the main thread only, as signals are.
+    For the main thread only, as signals are. What `nohup` has ignore SIGHUP goes on ignoring it.
     """
     old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        old[signal.SIGHUP] = signal.getsignal(signal.SIGHUP)
 
     def at_once(number: int, frame: FrameType | None) -> None:
         os._exit(128 + number)
@@ -31,7 +41,7 @@ def orderly_interrupts() -> Iterator[None]:
     def in_order(number: int, frame: FrameType | None) -> None:
         for each in old:
             signal.signal(each, at_once)
-        interruption = KeyboardInterrupt() if number == signal.SIGINT else Terminated()
+        interruption = KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
         interruption_of_process.announce(interruption)  # foreign code may swallow what is raised
         raise interruption
 
