@@ -1,19 +1,19 @@
 """Batches on their way through a model: launched in order, brought in when their turn comes.
 
-In: stacked or packed arrays. Out: for each batch something to wait on. On a GPU the device works by
-itself and this thread only launches. On a CPU every core is a lane: a thread that puts whole
+In: arrays, stacked or packed. Out: for each batch something to wait on. On a GPU the device works
+by itself and this thread only launches. On a CPU every core is a lane: a thread that puts whole
 batches through the one model, alone. Lanes share no barrier, so a core that decodes an image
 meanwhile holds up one lane and not all; and a batch is computed by one thread however many cores
 there are, so that its bits do not depend on their number. This file knows no view, sample or order.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock, get_ident
 
 import torch
 
-from vtok.engine.forward import Forward, Inputs, Result
+from vtok.engine.forward import Array, Forward, Inputs, Result
 from vtok.engine.times import StageTimes
 
 Pending = Callable[[], list[Result]]
@@ -22,6 +22,18 @@ Pending = Callable[[], list[Result]]
 def default_num_lanes(device: torch.device) -> int:
     """Return how many threads run the model: one a core that torch may use, none for a device."""
     return torch.get_num_threads() if device.type == "cpu" else 0
+
+
+class Unstacked:
+    """The arrays of a batch that a lane will stack; this lets go of them then."""
+
+    def __init__(self, arrays: Sequence[Array]) -> None:
+        self._arrays = arrays
+
+    def stacked(self, stack: Callable[[Sequence[Array]], Array]) -> Array:
+        """Return them in one, (B, ...); once."""
+        arrays, self._arrays = self._arrays, ()
+        return stack(arrays)
 
 
 class Lanes:
@@ -48,7 +60,14 @@ class Lanes:
         # Beside lanes one more lies ready, so that none waits for the caller to form it.
         self.num_in_flight = num_lanes + 1 if num_lanes else int(forward.device.type == "cuda")
 
-    def submit(self, arrays: Inputs) -> Pending:
+    def stack(self, arrays: Sequence[Array]) -> Array | Unstacked:
+        """Return a batch of equally shaped arrays: stacked where the caller's thread launches it.
+
+        A lane stacks it, too, where there are any: the run's own thread has all lanes to serve.
+        """
+        return self._forward.stack(arrays) if self._pool is None else Unstacked(arrays)
+
+    def submit(self, arrays: Inputs | Unstacked) -> Pending:
         """Start computing a batch; return what waits for its results, in the batch's order.
 
         Raises:
@@ -56,6 +75,7 @@ class Lanes:
         """
         if self._pool is not None:
             return self._pool.submit(self._run, arrays).result
+        assert not isinstance(arrays, Unstacked), "only lanes stack batches"
         with self._times.working("model"):
             parts = self._forward.launch(arrays)
 
@@ -72,8 +92,10 @@ class Lanes:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, arrays: Inputs) -> list[Result]:
+    def _run(self, arrays: Inputs | Unstacked) -> list[Result]:
         with self._lock:
             lane = self._numbers.setdefault(get_ident(), len(self._numbers))
         with self._times.working("model", lane):
+            if isinstance(arrays, Unstacked):
+                arrays = arrays.stacked(self._forward.stack)
             return self._forward.finish(self._forward.launch(arrays))

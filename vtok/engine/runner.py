@@ -87,7 +87,7 @@ class Runner:
             if is_compiled:
                 forward.compile(sized)
             self._form = partial(
-                form_batches, batch_size=sized, stack=forward.stack, window_bytes=window_bytes
+                form_batches, batch_size=sized, stack=self._lanes.stack, window_bytes=window_bytes
             )
 
     def encode(self, outcomes: Iterable[Outcome | None]) -> Iterator[EncodedSample | Failure]:

@@ -19,8 +19,9 @@ from vtok.shards.samples import Sample
 
 EventT = TypeVar("EventT")
 
-MAX_WAITING_BYTES = 64 << 20
 MAX_WAITING_SAMPLES = 512
+_REFILLED = 0.5
+"""Once full, to this share it is emptied before more is taken: waking up for each costs as much."""
 
 MakeShard = Callable[[int, Iterable[Sample | Failure], Callable[[EventT], None]], None]
 
@@ -49,8 +50,10 @@ class ShardThread(Generic[EventT]):
         self._times = times
         self._max_bytes = max_waiting_bytes
         self._changed = threading.Condition()
-        self._waiting: deque[Sample | Failure | int | None] = deque()  # int begins, None ends one
+        # What was handed in, and its length; a number begins a shard, None ends one.
+        self._waiting: deque[tuple[Sample | Failure | int | None, int]] = deque()
         self._num_waiting_bytes = 0
+        self._is_full = False
         self._events: deque[EventT] = deque()
         self._error: BaseException | None = None
         self._is_stopped = False
@@ -125,18 +128,21 @@ class ShardThread(Generic[EventT]):
     def _put(self, item: Sample | Failure | int | None) -> None:
         num_bytes = _num_bytes(item)
         with self._changed:
-            if not self._has_room():
+            if self._is_full and self._error is None:
                 with self._times.waiting("write"):
-                    self._changed.wait_for(self._has_room)
+                    self._changed.wait_for(lambda: not self._is_full or self._error is not None)
             if self._error is not None:
                 raise self._error
-            self._waiting.append(item)
+            self._waiting.append((item, num_bytes))
             self._num_waiting_bytes += num_bytes
+            self._is_full = not self._is_below(1)
             self._changed.notify_all()
 
-    def _has_room(self) -> bool:
-        return self._error is not None or (
-            self._num_waiting_bytes < self._max_bytes and len(self._waiting) < MAX_WAITING_SAMPLES
+    def _is_below(self, share: float) -> bool:
+        """Tell whether less than a share of what may wait does."""
+        return (
+            self._num_waiting_bytes < share * self._max_bytes
+            and len(self._waiting) < share * MAX_WAITING_SAMPLES
         )
 
     # From here on: in the thread.
@@ -172,9 +178,11 @@ class ShardThread(Generic[EventT]):
                 raise _StopError
             if not self._waiting:
                 return None
-            item = self._waiting.popleft()
-            self._num_waiting_bytes -= _num_bytes(item)
-            self._changed.notify_all()
+            item, num_bytes = self._waiting.popleft()
+            self._num_waiting_bytes -= num_bytes
+            if self._is_full and self._is_below(_REFILLED):
+                self._is_full = False
+                self._changed.notify_all()
         self._working_since = monotonic()
         return item
 
