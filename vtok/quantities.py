@@ -3,8 +3,6 @@
 Numbers in, short texts out. Knows nothing of what is counted.
 """
 
-from fractions import Fraction
-
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -32,9 +30,8 @@ def share_text(part: int, whole: int) -> str:
     """Return a share in percent, never rounded to `0%` or `100%` when it is neither."""
     if whole == 0:
         return "-"
-    share = Fraction(100 * part, whole)
-    if 0 < share < Fraction(1, 10):
+    if 0 < 1000 * part < whole:
         return "<0.1%"
-    if Fraction(999, 10) < share < 100:
+    if 999 * whole < 1000 * part < 1000 * whole:
         return ">99.9%"
-    return f"{float(share):.3g}%"
+    return f"{100 * part / whole:.3g}%"

@@ -15,12 +15,14 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from vtok.errors import OutputError
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 PARTIAL_SUFFIX = ".partial"
 LOCK_NAME = ".vtok.lock"
@@ -65,13 +67,19 @@ class HashingWriter:
                 self._file.write(view)
             self._hash.update(view)
         else:
-            self._beside = self._beside or ThreadPoolExecutor(1, "vtok-hash")
-            hashing = self._beside.submit(self._hash.update, view)
+            hashing = self._thread().submit(self._hash.update, view)
             with _output_errors(self._path):
                 self._file.write(view)
             hashing.result()
         self.num_bytes += view.nbytes
         return view.nbytes
+
+    def _thread(self) -> "ThreadPoolExecutor":
+        if self._beside is None:
+            from concurrent.futures import ThreadPoolExecutor  # decode workers do without
+
+            self._beside = ThreadPoolExecutor(1, "vtok-hash")
+        return self._beside
 
     def end(self) -> None:
         """End the thread that hashes, if there is one; nothing is written from here on."""

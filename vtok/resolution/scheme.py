@@ -4,13 +4,24 @@ Pure, cheap, picklable: it holds integers only, and a worker process can be give
 """
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from vtok.records import Size
 from vtok.resolution.options import SchemeOptions
 from vtok.resolution.plan import Plan
-from vtok.resolution.policies.cutters import Cutter
-from vtok.resolution.policies.layouts import Layout
-from vtok.resolution.policies.training import KeyedCutter
+
+if TYPE_CHECKING:  # a process that is sent a scheme loads the policies of this one alone
+    from vtok.resolution.policies.cutters import Cut, Cutter
+    from vtok.resolution.policies.layouts import Layout
+
+
+@runtime_checkable
+class KeyedCutter(Protocol):
+    """A cutter whose boxes differ from sample to sample."""
+
+    def cut_for(self, size: Size, key: str) -> "Cut":
+        """Return the canvases and views of the sample of this key."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +38,8 @@ class Scheme:
     """
 
     name: str
-    cutter: Cutter
-    layout: Layout
+    cutter: "Cutter"
+    layout: "Layout"
     options: SchemeOptions = field(default_factory=SchemeOptions)
     exact: bool = True
     note: str = ""

@@ -13,7 +13,7 @@ image, or ten crops); apple/ml-4m `save_vq_tokens.py` (a centre crop, then rando
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple
 
 from vtok.records import Grid, Size
 from vtok.resolution.parts import Box, Canvas, View
@@ -23,15 +23,6 @@ from vtok.resolution.policies.frames import identity
 _MIN_RATIO, _MAX_RATIO = 0.75, 1.3333  # not 4/3: as the scripts have it
 _MOST_TRIES = 10
 _FLIP_SHARE = 0.5
-
-
-@runtime_checkable
-class KeyedCutter(Protocol):
-    """A cutter whose boxes differ from sample to sample."""
-
-    def cut_for(self, size: Size, key: str) -> Cut:
-        """Return the canvases and views of the sample of this key."""
-        ...
 
 
 class Spot(NamedTuple):
