@@ -1,6 +1,6 @@
 """The library's words in the command line's: `tile_size_px` is `--tile-size`, a docstring is help.
 
-Knows the names of schemes' options, by their form alone.
+A failure is one line. Knows the names of schemes' options, by their form alone.
 """
 
 import inspect
