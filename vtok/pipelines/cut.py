@@ -61,7 +61,8 @@ def scheme_for(cut: CutConfig, default: str, needs: ModelNeeds | None = None) ->
         UnknownNameError: no scheme is called so.
         UsageError: the scheme does not have an option, or its views are none for the model.
     """
-    row = find_row(cut.scheme or _implied(cut.options) or default)
+    chosen = _implied(cut.options) or default if cut.scheme is None else cut.scheme
+    row = find_row(chosen)
     for name in cut.options.given():
         if name not in row.option_names:
             known = ", ".join(map(flag, row.option_names)) or "no options"
@@ -99,7 +100,7 @@ def require_request(cut: CutConfig, needs: ModelNeeds) -> None:
         UsageError: nothing says how images of other sizes become the model's.
     """
     size = needs.fixed_size
-    if size is None or needs.scheme is not None or cut.scheme or _implied(cut.options):
+    if size is None or needs.scheme is not None or cut.scheme is not None or _implied(cut.options):
         return
     raise UsageError(
         f"{needs.name} takes {size} alone: --size {size.height} crops the centre square as its "

@@ -145,7 +145,7 @@ def load_recorded_tokenizer(
         UsageError: it is a program, which was not allowed.
         WeightsError: there is one, with other weights.
     """
-    asked = name or record.name
+    asked = record.name if name is None else name
     try:
         folder = find_folder(asked)
         found = {folder.weights_sha256, folder.source.get("weights_sha256")}

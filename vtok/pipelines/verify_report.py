@@ -3,6 +3,7 @@
 Frozen records, checked once, for text and JSON alike. Knows nothing of how anything is verified.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,8 @@ class VerifyConfig:
         for flag, value in (("--decode", self.decode), ("--workers", self.workers)):
             if value is not None and value < 1:
                 raise UsageError(f"{flag} must be at least 1, not {value}")
+        if math.isnan(self.min_psnr_db):
+            raise UsageError("--min-psnr is a number of decibels, not nan")
         if self.reference is not None and self.decode is None:
             raise UsageError("--reference is what --decode compares with: say how many samples")
 
