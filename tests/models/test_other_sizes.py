@@ -9,7 +9,7 @@ import torch
 import transformers as tf
 from torch import Tensor, nn
 from torch.nn import functional
-from vision_models import PATCH, TILE, tower_configs
+from vision_models import PATCH, TILE, UNEVEN, tower_configs
 
 from vtok.errors import UsageError
 from vtok.models.base import Encoder
@@ -67,6 +67,22 @@ def test_equals_transformers_at_other_sizes(name: str, tmp_path: Path) -> None:
             grid = encoder.spec.token_grid(Size(height=shape[0], width=shape[1]))
             assert grid is not None
             assert ours.shape[1] == grid.num_cells
+
+
+def test_its_own_size_needs_no_whole_number_of_patches(tmp_path: Path) -> None:
+    model = tf.SiglipVisionModel(tower_configs()["siglip-uneven"]).eval()
+    model.save_pretrained(tmp_path)
+    encoder = resize(load_encoder(str(tmp_path)), UNEVEN, "bicubic")
+    assert encoder.spec.fixed_size == Size(height=UNEVEN, width=UNEVEN)
+    assert encoder.spec.interpolation is None
+    with pytest.raises(UsageError, match="multiples of 7 px: give 28 or 35"):
+        resize(load_encoder(str(tmp_path)), UNEVEN - 1, "bicubic")
+    larger = resize(load_encoder(str(tmp_path)), LARGER, "bicubic")
+    pixels = torch.randn(1, 3, LARGER, LARGER)
+    with torch.no_grad():
+        ours = larger.features(pixels)
+        expected = model(pixels, interpolate_pos_encoding=True).last_hidden_state
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5)
 
 
 def table_of(model: Any) -> tuple[Tensor, str]:

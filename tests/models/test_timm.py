@@ -180,6 +180,17 @@ def test_size_range_and_crop_are_those_of_its_configuration(saved: Saved) -> Non
 
 
 @torch.inference_mode()
+def test_patches_may_leave_pixels_over(saved: Saved) -> None:
+    """SigLIP's 384 px are 27 patches of 14, and a rest that the convolution drops."""
+    uneven = {**PRETRAINED, "input_size": [3, 36, 36]}
+    network, folder = saved("tiny_vit", pretrained_cfg=uneven)
+    encoder = load_encoder(str(folder))
+    assert encoder.spec.token_grid(Size(height=36, width=36)) == Grid(rows=4, cols=4)
+    views = torch.randn(1, 3, 36, 36)
+    assert torch.equal(encoder.features(views), network.forward_features(views)[:, 2:])
+
+
+@torch.inference_mode()
 def test_the_wrapper_of_transformers_and_the_flat_form_are_taken_too(saved: Saved) -> None:
     network, folder = saved("tiny_vit", model_type="timm_wrapper", prefix="timm_model.")
     expected = network.forward_features(pixels())[:, 2:]
@@ -233,7 +244,13 @@ def test_wrong_tensors_are_named(
         ({"architecture": "hf-hub:other/model"}, "is not a name of timm's"),
         ({"model_args": {"checkpoint_path": "evil.pth"}}, "model_args has checkpoint_path"),
         ({"pretrained_cfg": {**PRETRAINED, "input_size": [1, 32, 32]}}, "pictures in RGB"),
-        ({"pretrained_cfg": {**PRETRAINED, "input_size": [3, 36, 36]}}, r"8 px a side, .* divide"),
+        (
+            {
+                "architecture": "tiny_maps",
+                "pretrained_cfg": {**PRETRAINED, "input_size": [3, 36, 36]},
+            },
+            r"8 px a side, .* divide",
+        ),
     ],
     ids=["unknown", "hub", "pickle", "grey", "uneven"],
 )

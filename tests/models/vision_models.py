@@ -9,6 +9,7 @@ import torch
 import transformers as tf
 
 TILE, PATCH = 28, 7
+UNEVEN = 34  # as 384 is of patches of 14: four of 7, and 6 pixels that none sees
 _CORE = {"hidden_size": 32, "intermediate_size": 40, "num_attention_heads": 4}
 _VIT = {**_CORE, "num_hidden_layers": 3, "image_size": TILE, "patch_size": PATCH}
 _LLAMA = {**_CORE, "num_hidden_layers": 1, "num_key_value_heads": 2, "vocab_size": 120}
@@ -30,10 +31,19 @@ def siglip(side: int = TILE, *, head: bool = True) -> Any:
     return tf.SiglipVisionConfig(**{**_VIT, "image_size": side}, vision_use_head=head)
 
 
+def onevision(side: int) -> Any:
+    return tf.LlavaOnevisionConfig(
+        vision_config=siglip(side, head=False),
+        text_config=tf.Qwen2Config(**_LLAMA),
+        image_grid_pinpoints=[[side * i, side * j] for i in range(1, 7) for j in range(1, 7)],
+    )
+
+
 def tower_configs() -> dict[str, Any]:
     return {
         "clip": clip(),
         "siglip": siglip(),
+        "siglip-uneven": siglip(UNEVEN),
         "siglip2-naflex": tf.Siglip2VisionConfig(
             **_CORE, num_hidden_layers=3, patch_size=PATCH, num_patches=16
         ),
@@ -68,11 +78,8 @@ def whole_configs() -> dict[str, Any]:
             text_config=llama(),
             image_grid_pinpoints=[[28, 56], [56, 28], [56, 56], [84, 28], [28, 84]],
         ),
-        "llava-onevision": tf.LlavaOnevisionConfig(
-            vision_config=siglip(head=False),
-            text_config=tf.Qwen2Config(**_LLAMA),
-            image_grid_pinpoints=[[28 * i, 28 * j] for i in range(1, 7) for j in range(1, 7)],
-        ),
+        "llava-onevision": onevision(TILE),
+        "llava-onevision-uneven": onevision(UNEVEN),
         "internvl": tf.InternVLConfig(
             vision_config=tf.InternVLVisionConfig(
                 **{**_VIT, "image_size": [TILE, TILE], "patch_size": [PATCH, PATCH]}

@@ -19,7 +19,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
-from vision_models import PATCH, TILE
+from vision_models import PATCH, TILE, UNEVEN
 
 
 def square(side: int) -> dict[str, int]:
@@ -34,6 +34,11 @@ def _qwen(patch: int) -> Any:
 
 def _idefics(make: Any) -> Any:
     return make(size={"longest_edge": 112}, max_image_size={"longest_edge": 56})
+
+
+def _onevision(side: int) -> Any:
+    pinpoints = [[side * i, side * j] for i in range(1, 7) for j in range(1, 7)]
+    return LlavaOnevisionImageProcessorPil(size=square(side), image_grid_pinpoints=pinpoints)
 
 
 def processors() -> dict[str, Any]:
@@ -54,6 +59,7 @@ def processors() -> dict[str, Any]:
         "clip-dual": crop,
         "siglip": siglip,
         "siglip-dual": siglip,
+        "siglip-uneven": SiglipImageProcessorPil(size=square(UNEVEN)),
         "siglip2-naflex": naflex,
         "siglip2-dual": naflex,
         "vit": vit,
@@ -74,10 +80,8 @@ def processors() -> dict[str, Any]:
             crop_size=square(TILE),
             image_grid_pinpoints=[[28, 56], [56, 28], [56, 56], [84, 28], [28, 84]],
         ),
-        "llava-onevision": LlavaOnevisionImageProcessorPil(
-            size=square(TILE),
-            image_grid_pinpoints=[[28 * i, 28 * j] for i in range(1, 7) for j in range(1, 7)],
-        ),
+        "llava-onevision": _onevision(TILE),
+        "llava-onevision-uneven": _onevision(UNEVEN),
         "internvl": GotOcr2ImageProcessorPil(
             size=square(TILE), crop_to_patches=True, max_patches=6
         ),

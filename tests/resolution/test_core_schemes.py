@@ -114,6 +114,13 @@ def test_plans_survive_json(name: str) -> None:
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
 
 
+@pytest.mark.parametrize("name", ["closest", "squash", "centre-crop"])
+def test_a_tile_that_patches_leave_over_of_has_its_whole_patches(name: str) -> None:
+    """SigLIP's towers of 384 px have patches of 14."""
+    plan = resolve(name, SchemeOptions(tile_size_px=384)).plan(Size(height=400, width=700))
+    assert {view.token_grid for view in plan.views} == {Grid(rows=27, cols=27)}
+
+
 def test_names_and_options_are_checked() -> None:
     with pytest.raises(UnknownNameError, match="did you mean closest"):
         resolve("closset")
@@ -121,8 +128,8 @@ def test_names_and_options_are_checked() -> None:
         UsageError, match="has no option max_tiles; it has patch_px, resample, tile_size_px"
     ):
         resolve("squash", SchemeOptions(max_tiles=3))
-    with pytest.raises(UsageError, match="does not divide"):
-        resolve("closest", SchemeOptions(tile_size_px=330))
+    with pytest.raises(UsageError, match="patch_px 14 is larger than tile_size_px 10"):
+        resolve("closest", SchemeOptions(tile_size_px=10))
     with pytest.raises(UsageError, match="max_tiles must be a whole number"):
         SchemeOptions(max_tiles=0)
     for impossible in (

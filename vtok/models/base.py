@@ -126,7 +126,8 @@ class EncoderSpec:
         pixels: The input range.
         size_policy: `any` multiple of the alignment, or one `fixed` size.
         fixed_size: The size, where the policy is `fixed`.
-        alignment_px: Sides must be multiples of this many pixels.
+        alignment_px: Sides must be multiples of this many pixels, but for those of `fixed_size`,
+            of which patches may leave a rest.
         output: What its features are: of patches; `projected` into a language model's space;
             one `pooled` vector or the `cls` token's a view.
         layers: The hidden states that were asked for, 0 before the first layer, -1 after the last;

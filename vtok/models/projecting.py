@@ -131,10 +131,10 @@ def _projected_spec(
     """
     merge = spec.merge * factor
     alignment_px = math.lcm(spec.alignment_px, spec.patch_px * merge)
-    size = spec.fixed_size
-    if size is not None and (size.height % alignment_px or size.width % alignment_px):
+    grid = None if spec.fixed_size is None else spec.token_grid(spec.fixed_size)
+    if grid is not None and (grid.rows % factor or grid.cols % factor):
         raise UsageError(
-            f"{spec.name} gives a grid of {spec.token_grid(size)} patches, which squares of "
+            f"{spec.name} gives a grid of {grid} patches, which squares of "
             f"{factor} do not divide: give another --projector"
         )
     is_resampler = facts.kind == "resampler"

@@ -32,13 +32,14 @@ def resize(encoder: Encoder, size: ViewSize, interpolation: Interpolation) -> En
     """
     spec = encoder.spec
     own = spec.fixed_size
-    if size != "any" and size % spec.alignment_px:
+    is_own = own is not None and own == _square(size)
+    if size != "any" and not is_own and size % spec.alignment_px:
         low = size // spec.alignment_px * spec.alignment_px
         near = " or ".join(str(side) for side in (low, low + spec.alignment_px) if side)
         raise UsageError(
             f"--size {size}: {spec.name} takes multiples of {spec.alignment_px} px: give {near}"
         )
-    if own is None or own != _square(size):
+    if not is_own:
         encoder.take_sizes(interpolation)
     if size == "any":
         encoder.spec = replace(

@@ -39,7 +39,9 @@ class ModelNeeds:
         """Return why the model cannot take a plan's views, None if it can."""
         for view in plan.views:
             size = view.size
-            if self.fixed_size is not None and size != self.fixed_size:
+            if self.fixed_size is not None:
+                if size == self.fixed_size:
+                    continue  # whatever its patches leave over
                 return f"view {view.name} is {size}, and {self.name} takes {self.fixed_size} alone"
             if size.height % self.alignment_px or size.width % self.alignment_px:
                 return (
@@ -135,9 +137,10 @@ def _require_whole_patches(options: SchemeOptions, needs: ModelNeeds) -> None:
     given, patch = options.given(), needs.patch_px
     if "patch_px" in given:
         return
+    own = None if needs.fixed_size is None else needs.fixed_size.height
     for name in ("size_px", "tile_size_px"):
         side = given.get(name)
-        if isinstance(side, int) and side % patch:
+        if isinstance(side, int) and side != own and side % patch:
             low = side // patch * patch
             near = " or ".join(str(each) for each in (low, low + patch) if each)
             raise UsageError(

@@ -184,7 +184,8 @@ def _spec(network: Any, facts: Facts, size: Size, *, name: str, output: Output) 
     if output == "cls" and not has_class:
         raise UsageError(f"{name} has no cls output: it has no class token")
     patch = int(network.feature_info[-1]["reduction"])
-    if size.height % patch or size.width % patch:
+    leaves_over = size.height % patch or size.width % patch
+    if leaves_over and not hasattr(network, "patch_embed"):  # whose convolution drops it
         raise ValueError(f"its vectors stand for {patch} px a side, which does not divide {size}")
     dim = int(network.num_features)
     if output == "pooled":

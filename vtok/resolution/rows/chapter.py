@@ -11,10 +11,10 @@ from vtok.resolution.rows.row import Row, square
 
 
 def _tokens(options: SchemeOptions) -> Grid:
+    """Return the whole patches of a tile; SigLIP's 384 px are 27 of 14, and 6 px that none sees."""
     tile, patch = known(options.tile_size_px), known(options.patch_px)
     require(
-        tile % patch == 0,
-        f"patch_px {patch} does not divide tile_size_px {tile}: choose a multiple of the patch",
+        patch <= tile, f"patch_px {patch} is larger than tile_size_px {tile}: choose a smaller one"
     )
     return Grid(rows=tile // patch, cols=tile // patch)
 
