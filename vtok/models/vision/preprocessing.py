@@ -73,9 +73,9 @@ def preprocessing_of(facts: Facts | None, config: Any, transformers: Any) -> Pre
     """
     if facts is None:
         return Preprocessing(PixelRange(), note=_NO_FILE)
-    kind = _kind(facts)
+    kind = _kind(facts) or _usual_kind(config, transformers)
     try:
-        whole = {**_defaults(kind, facts, transformers), **facts}
+        whole = _as_read(kind, facts, transformers)
         pixels = _pixel_range(whole)
         scheme = _SCHEMES.get(kind, _plain)(whole, config)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -92,15 +92,27 @@ def _kind(facts: Facts) -> str:
     return kind.replace("FeatureExtractor", "ImageProcessor")
 
 
-def _defaults(kind: str, facts: Facts, transformers: Any) -> Facts:
-    """Return the file as its class reads it: what is not in it, and what older files wrote else."""
+def _usual_kind(config: Any, transformers: Any) -> str:
+    """Return the processor of models of a configuration, where the file does not name its own."""
+    auto = transformers.models.auto.image_processing_auto
+    found = auto.IMAGE_PROCESSOR_MAPPING_NAMES.get(getattr(config, "model_type", ""), ())
+    names = found.values() if isinstance(found, Mapping) else found
+    return _kind({"image_processor_type": next((name for name in names if name), "")})
+
+
+def _as_read(kind: str, facts: Facts, transformers: Any) -> Facts:
+    """Return the file as its class reads it: with what is not in it, in today's terms.
+
+    Of CLIP, for one, old files have `"size": 224` for the short side; others mean a square by it.
+    """
+    given = {name: value for name, value in facts.items() if value is not None}
     if kind in _DEFAULTS:
-        return _DEFAULTS[kind]
+        return {**_DEFAULTS[kind], **given}
     make = getattr(transformers, f"{kind}Pil", None)
     if make is None:
-        return {}
-    read: Facts = make(**{name: value for name, value in facts.items() if name[-5:] != "_type"})
-    return dict(read.to_dict()) if hasattr(read, "to_dict") else {}
+        return facts
+    read: Any = make(**{name: value for name, value in given.items() if name[-5:] != "_type"})
+    return {**facts, **dict(read.to_dict())}
 
 
 def _pixel_range(facts: Facts) -> PixelRange:
