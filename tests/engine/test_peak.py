@@ -1,9 +1,11 @@
 """Operations are those of the formula; rates are of something that ran."""
 
+import pytest
 import torch
 from fake_models import BlockEncoder
 from test_runner import CPU
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vtok.engine.forward import FeaturesForward
 from vtok.engine.peak import count_operations, matrix_rate
@@ -24,6 +26,19 @@ def test_operations_of_a_convolution_and_a_product() -> None:
     num_pixels = 12 * 20
     expected = 2 * num_pixels * (16 * 3 * 3 * 3 + 16 * 8)
     assert count_operations(forward, Size(height=12, width=20)) == expected
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_operations_of_attention_are_those_of_its_two_products(dtype: torch.dtype) -> None:
+    class Attending(BlockEncoder):
+        def features(self, pixels: Tensor) -> Tensor:
+            heads = pixels[:, :, :, :, None].expand(-1, -1, -1, -1, 5).flatten(3)  # (B, 3, H, W 5)
+            return functional.scaled_dot_product_attention(heads, heads, heads).flatten(2)
+
+    forward = FeaturesForward(Attending(), device=CPU, dtype=dtype)
+    height, width = 12, 20
+    products = 2 * 2 * height * height * (width * 5)
+    assert count_operations(forward, Size(height=height, width=width)) == 3 * products
 
 
 def test_the_matrix_rate_is_of_one_core_and_leaves_threads_alone() -> None:

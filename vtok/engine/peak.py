@@ -9,7 +9,8 @@ Dimension letters: H W pixels.
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 
@@ -24,13 +25,24 @@ REPEATS = 5
 def count_operations(forward: Forward, size: Size) -> int:
     """Return the floating-point operations of one view: two for each multiplication and addition.
 
-    Products and convolutions alone are counted, as is usual.
+    Products and convolutions alone are counted, as is usual: those of attention among them.
     """
     from torch.utils.flop_counter import FlopCounterMode  # a second to load
 
-    with FlopCounterMode(display=False) as counter:
+    # torch knows the operations of its attention on a GPU alone.
+    on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    with FlopCounterMode(display=False, custom_mapping={on_cpu: _attention_operations}) as counter:
         run_on_grey(forward, size, 1)
     return int(counter.get_total_flops())
+
+
+def _attention_operations(
+    queries: Sequence[int], keys: Sequence[int], values: Sequence[int], *rest: Any, **named: Any
+) -> int:
+    """Return the operations of attention of these shapes, (B, heads, N, D)."""
+    batch, heads, num_queries, dim = queries
+    num_keys, value_dim = keys[2], values[3]
+    return 2 * batch * heads * num_queries * num_keys * (dim + value_dim)
 
 
 @torch.inference_mode()
