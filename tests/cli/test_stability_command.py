@@ -27,4 +27,4 @@ def test_shares_are_reported(vtok: Any, photos: Path, model: Path) -> None:
 def test_what_does_not_go_together_is_said(vtok: Any, photos: Path) -> None:
     for flags in (("--stability", "--csv"), ("--stability", "--scheme", "native")):
         assert "--stability takes" in vtok("inspect", photos, *flags, code=2).stderr
-    assert "--stability" in vtok("inspect", photos, "--model", "x", code=2).stderr
+    assert "--stability" in vtok("inspect", photos, "--device", "cpu:1", code=2).stderr

@@ -1,6 +1,7 @@
 """Packed sequences against what transformers gives its language models for the same images."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,24 +131,38 @@ def test_what_is_read_beside_the_sequence_is_refused(
         load_sequence(str(checkpoint("clip").folder))
 
 
-def test_the_command_stores_what_its_plan_announces(
-    checkpoint: Callable[[str], Checkpoint], tmp_path: Path
+@pytest.mark.parametrize("name", ["llava-next", "llava-onevision-uneven", "internvl", "gemma3"])
+def test_the_command_stores_what_inspect_announces(
+    name: str, checkpoint: Callable[[str], Checkpoint], tmp_path: Path
 ) -> None:
+    """Inspect reads no weights: they are gone when it is asked, and headers of images alone."""
     from typer.testing import CliRunner
 
     import vtok
     from vtok.cli.app import app
 
+    def run(*arguments: object) -> dict[str, Any]:
+        result = CliRunner().invoke(app, [str(each) for each in arguments])
+        assert result.exit_code == 0, result
+        found: dict[str, Any] = json.loads(result.stdout)
+        return found
+
     (tmp_path / "photos").mkdir()
     for number, size in enumerate(SIZES):
         picture(size).save(tmp_path / "photos" / f"{number}.png")
-    folder = checkpoint("llava-next").folder
-    arguments = ["encode-continuous", tmp_path / "photos", tmp_path / "out", "--model", folder]
-    arguments += ["--output", "projected", "--packed", "--workers", 0, "--json"]
-    result = CliRunner().invoke(app, [str(each) for each in arguments])
-    assert result.exit_code == 0, result
-    assert json.loads(result.stdout)["written"] == len(SIZES)
-    samples = list(vtok.open_shards(str(tmp_path / "out")))
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoint(name).folder, folder)
+    encoder = load_encoder(str(folder))
+    write_tokenizer(folder, [prepared(encoder, picture(size)).facts.plan for size in SIZES])
+    wanted = ("--output", "projected", "--packed", "--workers", 0, "--json")
+    report = run(
+        "encode-continuous", tmp_path / "photos", tmp_path / "out", "--model", folder, *wanted
+    )
+    assert report["written"] == len(SIZES)
+    (folder / "model.safetensors").unlink()
+    told = run("inspect", tmp_path / "photos", "--model", folder, "--json")
+    samples = {s.meta["source"]: s for s in vtok.open_shards(str(tmp_path / "out"))}
     assert len(samples) == len(SIZES)
-    for sample in samples:
-        assert sample.array.shape == (sample.meta["tokens"], 24)
+    for image in told["images"]:
+        sample = samples[image["source"]]
+        assert len(sample.array) == sample.meta["tokens"] == image["cuts"][0]["tokens"]

@@ -40,6 +40,7 @@ def inspect(
     Examples:
       vtok inspect photos/ --scheme llava-next --budget 2000
       vtok inspect photo.jpg --scheme all
+      vtok inspect photos/ --model llava-next-vicuna-7b
       vtok inspect photo.jpg --scheme internvl --max-tiles 12 --show --save cut.png
       vtok inspect out/ --show --duplicates
       vtok inspect photos/ --stability --model llamagen-vq16
@@ -50,6 +51,7 @@ def inspect(
         paths=tuple(paths),
         schemes=tuple(cut.scheme or ()),
         options=replace(cut, scheme=None).config().options,
+        model=None if run.stability else run.model,
         budget=budget,
         verify=verify,
         duplicates=duplicates,
@@ -67,13 +69,14 @@ def _measure_stability(config: "InspectConfig", answer: AnswerFlags, run: Stabil
     asks = config.schemes or config.budget is not None or config.verify or config.duplicates
     if other or asks or answer.csv or answer.draws:
         raise UsageError("--stability takes --model, --device, --size and --json, nothing else")
+    from vtok.pipelines.config import DEFAULT_MODEL
     from vtok.pipelines.stability import StabilityConfig, stability  # brings torch
     from vtok.report.terminal import plain_width, terminal
 
     found = stability(
         StabilityConfig(
             paths=config.paths,
-            model=run.model,
+            model=run.model or DEFAULT_MODEL,
             device=run.device,
             size=config.options.size_px,
             allow_torchscript=run.allow_torchscript,
@@ -146,8 +149,8 @@ def _inspect_shards(config: "InspectConfig", answer: AnswerFlags) -> None:
 
     if config.asks_about_images or answer.csv:
         raise UsageError(
-            f"{config.paths[0]} holds shards: schemes, their options, --budget and --csv are for "
-            "images"
+            f"{config.paths[0]} holds shards: schemes, their options, --model, --budget and --csv "
+            "are for images"
         )
     facts = inspect_shards(config.paths[0], verify=config.verify, duplicates=config.duplicates)
     if answer.json:

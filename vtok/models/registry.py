@@ -12,13 +12,13 @@ from torch import Tensor
 
 from vtok.errors import UsageError, WeightsError
 from vtok.models import torchscript
-from vtok.models.base import Encoder, Output, Tokenizer
+from vtok.models.base import Encoder, EncoderSpec, Output, Tokenizer
 from vtok.models.building import Parts, tokenizer_parts, vtok_base_config
 from vtok.models.converted import check_converted_output, write_converted
 from vtok.models.finding import SHIPPED, find_folder, is_of_timm, vision_source
 from vtok.models.pickles import is_program
 from vtok.models.presets import PRESETS
-from vtok.models.vision.loading import load_vision_encoder
+from vtok.models.vision.loading import load_vision_encoder, vision_spec
 from vtok.models.vision.sequence import ModelSequence
 from vtok.models.vision.sequence import load_sequence as sequence_of
 from vtok.models.vision.timm_models import load_timm_encoder
@@ -151,6 +151,18 @@ def load_encoder(
         raise _located(error, folder) from error
     encoder.weights_sha256 = folder.weights_sha256
     return encoder.eval()
+
+
+def encoder_spec(name: str) -> EncoderSpec:
+    """Return the facts of an encoder; of a model of transformers, without reading its weights.
+
+    Raises:
+        VtokError: as for `load_encoder`.
+    """
+    source = vision_source(name)
+    if source is None or is_of_timm(source):
+        return load_encoder(name).spec
+    return vision_spec(source, name=name)
 
 
 def _own_encoder(folder: ModelFolder, name: str, layers: tuple[int, ...]) -> Encoder:

@@ -16,7 +16,7 @@ from vtok.io.remote import is_url
 from vtok.io.sources.item import has_image_extension
 from vtok.io.tar import iter_members
 from vtok.pipelines.config import CutConfig
-from vtok.pipelines.cut import scheme_for
+from vtok.pipelines.cut import default_scheme, scheme_for
 from vtok.resolution import Scheme, SchemeOptions, find_row, scheme_names
 from vtok.shards.keys import HEADER_MEMBER
 from vtok.shards.plan import PLAN_NAME
@@ -36,6 +36,7 @@ class InspectConfig:
         paths: At least one; all images, or one place with shards.
         schemes: Names; `all` for every scheme. None given asks about `closest`.
         options: What differs from the schemes' own numbers.
+        model: Whose scheme and size count where none is given; None for no model's.
         budget: Images of more tokens are named; None for no limit.
         verify: Hash every tar again, to find bytes that changed without the length.
         duplicates: Look through every sample for identical original files.
@@ -44,6 +45,7 @@ class InspectConfig:
     paths: tuple[str, ...]
     schemes: tuple[str, ...] = ()
     options: SchemeOptions = field(default_factory=SchemeOptions)
+    model: str | None = None
     budget: int | None = None
     verify: bool = False
     duplicates: bool = False
@@ -61,7 +63,8 @@ class InspectConfig:
     @property
     def asks_about_images(self) -> bool:
         """Whether something was asked that shards cannot answer."""
-        return bool(self.schemes or self.options.given() or self.budget is not None)
+        given = self.schemes or self.options.given() or self.model
+        return bool(given or self.budget is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,12 @@ def choose_schemes(config: InspectConfig) -> ChosenSchemes:
 
     Raises:
         UnknownNameError: no scheme is called so; the message names the nearest.
-        UsageError: a scheme does not have an option, or cannot have this value.
+        UsageError: a scheme does not have an option, or cannot have this value, or is none for the
+            model.
+        WeightsError: the model's files are missing or of no kind known here.
     """
+    if config.model is not None:
+        return ChosenSchemes(_schemes_of_model(config, config.model))
     names = config.schemes or (DEFAULT_SCHEME,)
     if ALL_SCHEMES not in names:
         rows = {find_row(name).name: None for name in names}
@@ -96,6 +103,20 @@ def choose_schemes(config: InspectConfig) -> ChosenSchemes:
         raise UsageError("no scheme has all of these options: give one scheme by --scheme")
     schemes = tuple(_scheme(name, config.options) for name in fitting)
     return ChosenSchemes(schemes, len(scheme_names()) - len(fitting))
+
+
+def _schemes_of_model(config: InspectConfig, model: str) -> tuple[Scheme, ...]:
+    """Return the model's own scheme, or those given, with its patch and size."""
+    if ALL_SCHEMES in config.schemes:
+        raise UsageError("--model has a scheme of its own: leave out --scheme all, or name some")
+    from vtok.pipelines.models import encoder_needs  # brings torch
+
+    needs = encoder_needs(model)
+    names = [find_row(name).name for name in config.schemes] or [default_scheme(needs)]
+    return tuple(
+        scheme_for(CutConfig(scheme=name, options=config.options), name, needs)
+        for name in dict.fromkeys(names)
+    )
 
 
 def _scheme(name: str, options: SchemeOptions) -> Scheme:

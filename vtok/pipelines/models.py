@@ -125,6 +125,19 @@ def needs_of(record: ModelRecord) -> ModelNeeds:
     )
 
 
+def encoder_needs(name: str) -> ModelNeeds:
+    """Return what an encoder asks of its views; errors as `registry.encoder_spec`."""
+    spec = registry.encoder_spec(name)
+    return ModelNeeds(
+        name=name,
+        patch_px=spec.patch_px,
+        alignment_px=spec.alignment_px,
+        fixed_size=spec.fixed_size,
+        scheme=spec.scheme,
+        scheme_options=spec.scheme_options,
+    )
+
+
 def load_recorded_tokenizer(
     record: ModelRecord,
     name: str | None,

@@ -8,10 +8,9 @@ import typer
 
 from vtok.cli.flags.crops import FreeCutFlags
 from vtok.cli.flags.indices import AllowTorchscript
-from vtok.cli.flags.model import Device, Model
+from vtok.cli.flags.model import Device
 from vtok.cli.flags.talk import Json
 from vtok.errors import UsageError
-from vtok.pipelines.config import DEFAULT_MODEL
 
 Inspected = Annotated[
     list[str],
@@ -67,6 +66,16 @@ Stability = Annotated[
         "size, precision and device.",
     ),
 ]
+AskedModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Whose own scheme cuts the images, at its size: an encoder, as encode-continuous "
+        "takes it; its weights are not read. With --stability, the tokenizer that is run. "
+        "[default: no model's, and vtok-base]",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +112,11 @@ class StabilityFlags:
     """Whether a model is run on the images, and which."""
 
     stability: Stability = False
-    model: Model = DEFAULT_MODEL
+    model: AskedModel = None
     device: Device = "auto"
     allow_torchscript: AllowTorchscript = False
 
     def __post_init__(self) -> None:
-        """Refuse a model that nothing is asked of."""
-        given = (self.model, self.device, self.allow_torchscript)
-        if not self.stability and given != (DEFAULT_MODEL, "auto", False):
-            raise UsageError("--model, --device and --allow-torchscript are for --stability")
+        """Refuse what nothing is asked of."""
+        if not self.stability and (self.device, self.allow_torchscript) != ("auto", False):
+            raise UsageError("--device and --allow-torchscript are for --stability")

@@ -113,15 +113,9 @@ def load_vision_encoder(
         WeightsError: its files are missing, damaged, or of an architecture not known here.
         UsageError: it does not have that output or layer.
     """
-    transformers = transformers_for(name)
-    given = internvit.config_of(source)
-    if given is None:
-        raise WeightsError(f"{source.where}: there is no {CONFIG_NAME}")
-    with quiet():
-        model = _model_of(given, name, source.where, transformers)
+    model, preprocessing = _described(source, name)
     _check_layers(model, output, layers)
     recipe = _recipe(model, output, layers)
-    preprocessing = preprocessing_of(_processor(source), model.config, transformers)
     files = internvit.tensors_of(source)
     network = built(
         recipe.class_name,
@@ -143,9 +137,30 @@ def load_vision_encoder(
     return encoder.eval()
 
 
+def vision_spec(source: ModelSource, *, name: str) -> EncoderSpec:
+    """Return the facts of a model's patches, from its configuration alone; as above."""
+    model, preprocessing = _described(source, name)
+    return _spec(model, _recipe(model, "patches", ()), preprocessing, "patches", ())
+
+
 def is_known(config: Mapping[str, Any]) -> bool:
     """Return whether a configuration is of a model that this file can load."""
     return config.get("model_type") in (*TOWERS, *WHOLES, *_DUALS)
+
+
+def _described(source: ModelSource, name: str) -> tuple[_Model, Preprocessing]:
+    """Return what a model is, and what its image processor does.
+
+    Raises:
+        WeightsError: its files are missing, or of an architecture not known here.
+    """
+    transformers = transformers_for(name)
+    given = internvit.config_of(source)
+    if given is None:
+        raise WeightsError(f"{source.where}: there is no {CONFIG_NAME}")
+    with quiet():
+        model = _model_of(given, name, source.where, transformers)
+    return model, preprocessing_of(_processor(source), model.config, transformers)
 
 
 def _model_of(given: Mapping[str, Any], name: str, where: str, transformers: Any) -> _Model:
