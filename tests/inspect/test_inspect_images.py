@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,19 @@ def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
     list(asked.rows([str(tmp_path)]))
     with pytest.raises(InputError, match=r"a\.jpg: the file is empty"):
         asked.require_one()
+
+
+def test_a_format_that_may_have_fewer_pixels_says_nothing_of_another(tmp_path: Path) -> None:
+    """Of one size, an AVIF would not be decoded, and a bitmap would; by their headers alone."""
+    buffers = {"a.avif": io.BytesIO(), "b.bmp": io.BytesIO()}
+    for name, buffer in buffers.items():
+        Image.new("RGB", (64, 48)).save(buffer, name[2:].upper())
+    avif, bmp = (bytearray(buffer.getvalue()) for buffer in buffers.values())
+    at = avif.index(b"ispe") + 8
+    avif[at : at + 8] = struct.pack(">II", 8000, 8000)
+    bmp[18:26] = struct.pack("<ii", 8000, 8000)
+    (tmp_path / "a.avif").write_bytes(avif)
+    (tmp_path / "b.bmp").write_bytes(bmp)
+    answer = json_of(tmp_path, "closest")
+    assert ["refusal" in each for each in answer["images"]] == [True, False]
+    assert answer["totals"]["refused"] == 1

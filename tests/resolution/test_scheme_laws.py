@@ -320,3 +320,20 @@ def test_rendering_refuses_another_image() -> None:
         render(plan, Image.new("L", (30, 20)))
     with pytest.raises(UsageError, match="1 view, "):
         stitch(plan, [])
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        Size(height=1, width=2**31 - 1),
+        Size(height=2**31 - 1, width=1),
+        Size(height=2**32 - 1, width=2**32 - 1),
+        Size(height=3, width=89_000_000 // 3),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", scheme_names())
+def test_what_a_header_may_claim_is_planned_at_once(name: str, size: Size) -> None:
+    """In 65 bytes: no plan may take as long, or as much memory, as it says pixels."""
+    plan = plan_or_none(SCHEMES[name], size)
+    assert plan is None or plan.num_views <= 10_100

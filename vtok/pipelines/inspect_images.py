@@ -68,13 +68,6 @@ class ImageRow(NamedTuple):
         return [budget is not None and cut.num_tokens > budget for cut in self.cuts]
 
 
-class _Answer(NamedTuple):
-    """All that depends on an image's size alone."""
-
-    cuts: tuple[Cut, ...]
-    refusal: str
-
-
 @dataclass(slots=True)
 class SchemeTotals:
     """One scheme over all images.
@@ -103,7 +96,7 @@ class Survey:
         self.num_images = 0
         self.failures_by_reason: Counter[str] = Counter()
         self.num_refused = 0
-        self._answers: dict[Size, _Answer] = {}
+        self._cuts: dict[Size, tuple[Cut, ...]] = {}
         self._last_failed: ImageRow | None = None
 
     @property
@@ -143,14 +136,14 @@ class Survey:
             self.failures_by_reason[error.reason] += 1
             self._last_failed = ImageRow(item.source, None, failure=error)
             return self._last_failed
-        answer = self._answers.get(header.size)
-        if answer is None:
+        cuts = self._cuts.get(header.size)
+        if cuts is None:
             cuts = tuple(cut_numbers(scheme, header.size) for scheme in self.schemes)
-            answer = _Answer(cuts, refusal_of(header))
-            if len(self._answers) < MAX_CACHED_SIZES:
-                self._answers[header.size] = answer
-        self.num_refused += bool(answer.refusal)
-        for total, cut in zip(self.totals, answer.cuts, strict=True):
+            if len(self._cuts) < MAX_CACHED_SIZES:
+                self._cuts[header.size] = cuts
+        refusal = refusal_of(header)  # not of the size alone: some formats may have fewer pixels
+        self.num_refused += bool(refusal)
+        for total, cut in zip(self.totals, cuts, strict=True):
             if cut.problem:
                 total.num_uncut += 1
                 total.first_problem = total.first_problem or cut.problem
@@ -158,7 +151,7 @@ class Survey:
                 total.num_views += cut.num_views
                 total.num_cross_attention_tokens += cut.num_cross_attention_tokens
                 total.tokens.add(cut.num_tokens)
-        return ImageRow(item.source, header, answer.cuts, refusal=answer.refusal)
+        return ImageRow(item.source, header, cuts, refusal=refusal)
 
 
 def header_of(item: SourceItem) -> ImageHeader:

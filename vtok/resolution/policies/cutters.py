@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
+from vtok.errors import DegenerateSizeError
 from vtok.records import Grid, Size
 from vtok.resolution.parts import Box, Canvas, Resample, View
 from vtok.resolution.policies.fits import Fit
 from vtok.resolution.policies.frames import Frame, identity
 from vtok.resolution.policies.placements import Placer
+
+MAX_TILES = 10_000
 
 
 class Cut(NamedTuple):
@@ -181,7 +184,12 @@ def tile_views(
 
     Returns:
         `tile-000` and so on, without any resize after the cut.
+
+    Raises:
+        DegenerateSizeError: they are more than anything could encode; a header may claim any size.
     """
+    if grid.num_cells > MAX_TILES:
+        raise DegenerateSizeError(f"{grid} tiles: at most {MAX_TILES} can be cut")
     step_y, step_x = height_px - overlap_px, width_px - overlap_px
     size = Size(height=height_px, width=width_px)
     boxes = [
