@@ -1,6 +1,7 @@
 """A model behind a hub id: of its weights only the ranges that are needed are fetched."""
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ pytest.importorskip("transformers", reason="the reference models are an extra")
 
 import torch
 from huggingface_hub.errors import EntryNotFoundError
+from safetensors.torch import load_file
 from vision_models import made, whole_configs
 
 from vtok.errors import WeightsError
@@ -77,12 +79,29 @@ def test_only_the_ranges_of_the_tower_travel(hub: Fake) -> None:
     for ours, theirs in zip(encoder.parameters(), local.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     assert not [name for name in hub.fetched if name.endswith(".safetensors")]
+    assert len(set(hub.fetched)) == len(hub.fetched), "asked for once"
     weights = sum(4 * each.numel() for each in encoder.parameters())
     files = sum(path.stat().st_size for path in hub.folder.glob("*.safetensors"))
     assert hub.num_bytes == encoder.num_bytes_read
     headers = hub.num_bytes - weights
     assert 0 < headers < 20_000
     assert hub.num_bytes < files - 20_000
+
+
+def test_pickles_are_fetched_whole_where_there_is_nothing_else(hub: Fake) -> None:
+    index = json.loads((hub.folder / "model.safetensors.index.json").read_text())["weight_map"]
+    state: dict[str, torch.Tensor] = {}
+    for file in sorted(set(index.values())):
+        state |= load_file(hub.folder / file)
+    safe = load_encoder(str(hub.folder))
+    for path in hub.folder.glob("model*safetensors*"):
+        path.unlink()
+    torch.save(state, hub.folder / "pytorch_model.bin")
+    assert load_encoder(HUB_ID).weights_sha256 == safe.weights_sha256
+    assert hub.fetched.count("pytorch_model.bin") == 1
+    (hub.folder / "pytorch_model.bin").unlink()
+    with pytest.raises(WeightsError, match=r"no model\.safetensors, no pytorch_model\.bin"):
+        load_encoder(HUB_ID)
 
 
 def test_a_file_that_is_here_already_is_not_asked_for(

@@ -179,6 +179,18 @@ def test_size_range_and_crop_are_those_of_its_configuration(saved: Saved) -> Non
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("change", "scheme"),
+    [({}, "centre-crop"), ({"crop_mode": "border"}, None), ({"input_size": [3, 32, 64]}, None)],
+)
+def test_a_crop_that_no_scheme_follows_is_said(
+    saved: Saved, change: dict[str, Any], scheme: str | None
+) -> None:
+    encoder = load_encoder(str(saved("tiny_maps", pretrained_cfg={**PRETRAINED, **change})[1]))
+    assert encoder.spec.scheme == scheme
+    assert ("as its pretrained_cfg has timm do" in encoder.note) == (scheme is None)
+
+
 @torch.inference_mode()
 def test_patches_may_leave_pixels_over(saved: Saved) -> None:
     """SigLIP's 384 px are 27 patches of 14, and a rest that the convolution drops."""

@@ -91,6 +91,7 @@ class HubSource:
 
     def __init__(self, hub_id: str) -> None:
         self.where = hub_id
+        self._paths: dict[str, Path | None] = {}  # the hub is asked once for each
 
     def path(self, name: str) -> Path | None:
         """Return the local copy of a small file, fetched if need be; None if there is none.
@@ -98,14 +99,9 @@ class HubSource:
         Raises:
             WeightsError: the hub cannot be reached, or has no such repository.
         """
-        try:
-            return Path(hf_hub_download(self.where, name))
-        except LocalEntryNotFoundError as error:
-            raise self._unfetched(error) from error
-        except EntryNotFoundError:
-            return None
-        except (HfHubHTTPError, OSError) as error:
-            raise self._unfetched(error) from error
+        if name not in self._paths:
+            self._paths[name] = self._fetched(name)
+        return self._paths[name]
 
     def open(self, name: str) -> BinaryIO:
         """Return a weights file: the local copy, else the remote one, of which ranges are fetched.
@@ -126,6 +122,16 @@ class HubSource:
         except (HfHubHTTPError, OSError) as error:
             raise self._unfetched(error) from error
         return cast(BinaryIO, stream)
+
+    def _fetched(self, name: str) -> Path | None:
+        try:
+            return Path(hf_hub_download(self.where, name))
+        except LocalEntryNotFoundError as error:
+            raise self._unfetched(error) from error
+        except EntryNotFoundError:
+            return None
+        except (HfHubHTTPError, OSError) as error:
+            raise self._unfetched(error) from error
 
     def _unfetched(self, error: Exception) -> WeightsError:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

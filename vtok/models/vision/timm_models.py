@@ -39,6 +39,9 @@ _REFUSED = frozenset(
 # What timm's own evaluation transform assumes where the configuration is silent.
 _MEAN, _STD, _CROP_PCT = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.875
 _FILTERS = ("bicubic", "bilinear", "lanczos", "nearest")
+_NOT_FOLLOWED = (
+    "no scheme here cuts images as its pretrained_cfg has timm do: they are cut as --scheme says"
+)
 _MAX_NAMES_SHOWN = 5
 
 
@@ -139,6 +142,7 @@ def load_timm_encoder(
     encoder = TimmEncoder(network.eval().requires_grad_(False), spec)
     encoder.weights_sha256 = files.sha256
     encoder.num_bytes_read = files.num_bytes_read
+    encoder.note = "" if spec.scheme else _NOT_FOLLOWED
     return encoder.eval()
 
 
