@@ -1,7 +1,9 @@
 """What is printed reaches standard output of any encoding, and a full disk is one line."""
 
+import io
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -78,3 +80,18 @@ def test_a_list_on_an_input_that_is_closed(tmp_path: Path) -> None:
     )
     assert (ended.returncode, ended.stderr.count("\n")) == (3, 1)
     assert "the list is empty" in ended.stderr
+
+
+def test_what_pillow_logs_of_a_damaged_file_is_not_printed(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(buffer, "TIFF")
+    data = bytearray(buffer.getvalue())
+    (start,) = struct.unpack_from("<I", data, 4)
+    for at in range(start + 2, start + 2 + 12 * struct.unpack_from("<H", data, start)[0], 12):
+        if struct.unpack_from("<H", data, at)[0] == 277:  # samples a pixel
+            struct.pack_into("<H", data, at + 8, 65535)
+    (tmp_path / "a.tiff").write_bytes(data)
+    Image.new("L", (16, 16)).save(tmp_path / "b.png")
+    code, printed, error = vtok_process(["inspect", str(tmp_path)], subprocess.PIPE)
+    assert (code, error) == (0, "")
+    assert b"1 unreadable" in printed

@@ -6,6 +6,7 @@ of memory) ends here. This file knows nothing of limits on size, colours or orie
 """
 
 import importlib
+import logging
 import struct
 import threading
 import warnings
@@ -22,6 +23,9 @@ _PLUGINS = {
     "AVIF": "Avif",
 }  # fmt: skip
 
+
+# What Pillow logs of a damaged file names none, and goes to standard error where nobody listens.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _PIXEL_LIMIT_LOCK = threading.Lock()
 
