@@ -35,7 +35,7 @@ def tree(tmp_path: Path) -> Path:
 @pytest.fixture
 def long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every folder count as long."""
-    monkeypatch.setattr(folders, "_LONG_ENTRIES", 0)
+    monkeypatch.setattr(folders, "_LONG_IMAGES", -1)
 
 
 def facts(inputs: Inputs) -> list[tuple[str, str, bytes, dict[str, bytes]]]:
@@ -98,13 +98,22 @@ def test_nothing_is_left_of_a_list_that_nobody_waits_for(tree: Path, long: None)
     assert process.returncode is not None
 
 
-def test_what_is_short_or_not_here_is_not_long(tree: Path, tmp_path: Path) -> None:
+def test_what_is_short_or_not_here_is_not_long(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def source(name: str, num_bytes: int) -> Source:
         with (tmp_path / name).open("wb") as file:
             file.truncate(num_bytes)
         return open_source(str(tmp_path / name))
 
     assert not open_source(str(tree)).is_long()
+    monkeypatch.setattr(folders, "_LONG_IMAGES", 6)
+    monkeypatch.setattr(folders, "_LONG_OTHERS", 1)
+    assert open_source(str(tree)).is_long()  # seven images
+    assert not open_source(str(tree / "b")).is_long()
+    for name in ("1.md", "2.md", "3.md"):
+        assert open_source(str(tree / "b")).is_long() == (name == "3.md")
+        (tree / "b" / name).touch()
     assert not open_source(str(tree / "z.png")).is_long()
     assert not open_source("memory://bucket/a.tar").is_long()
     for name in ("a.tar", "a.txt", "a.csv", "a.parquet"):
@@ -121,7 +130,7 @@ def test_a_run_whose_list_was_long_has_the_same_bytes(
         return {path.name: path.read_bytes() for path in out.iterdir() if path.name[0] != "."}
 
     short = outcome("short")
-    monkeypatch.setattr(folders, "_LONG_ENTRIES", 0)
+    monkeypatch.setattr(folders, "_LONG_IMAGES", -1)
     assert outcome("long") == short
     assert "inputs.jsonl.gz" in short
 

@@ -30,7 +30,8 @@ NameList = list[bytes]  # inside a Source, `list` is its method
 
 _SPECIAL = "special files and linked folders"
 _BARE = "without extension"
-_LONG_ENTRIES = 4000
+_LONG_IMAGES = 4_000
+_LONG_OTHERS = 200_000
 
 
 class Sidecar(NamedTuple):
@@ -162,17 +163,23 @@ class FolderSource(Source):
             )
 
     def is_long(self) -> bool:
-        """Tell whether the folders hold more than a few thousand files."""
-        folders, num_entries = [self._root], 0
+        """Tell whether the folders hold thousands of images, or many more of other files.
+
+        What holds none is not long, so that it is said at once.
+        """
+        folders, num_images, num_others = [self._root], 0, 0
         while folders:
             try:
                 with os.scandir(folders.pop()) as entries:
                     for entry in entries:
-                        num_entries += 1
-                        if num_entries > _LONG_ENTRIES:
-                            return True
                         if entry.is_dir(follow_symlinks=False):
                             folders.append(entry.path)
+                        elif has_image_extension(os.fsdecode(entry.name), self.also):
+                            num_images += 1
+                        else:
+                            num_others += 1
+                        if num_images > _LONG_IMAGES or num_others > _LONG_OTHERS:
+                            return True
             except OSError:
                 continue  # said when it is listed
         return False
