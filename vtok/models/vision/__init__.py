@@ -1,7 +1,10 @@
 """Vision towers and the projectors of whole vision-language models, as transformers computes them.
 
-`sources` and `safefile` find and read files, `table` says what each architecture is, `skeleton`
-builds a network around the tensors that were read, `preprocessing` reads what its image processor
-does, `encoder` makes an `Encoder` of all that, `sequence` the vectors that a language model is
-given. transformers is imported when such a model is loaded, not before.
+`published` has their names, `sources` says where files are, `checkpoints` which of them hold the
+tensors (`safefile`, of safetensors), `internvit` puts one family's into the terms of the others;
+`towers` and `wholes` say what each architecture is, `preprocessing` what its image processor does,
+`described` all of that of one model; `skeleton` builds a network around the tensors that were read,
+`loading` an `encoder` of it, `packing` takes pictures of many sizes together, `sequence` makes the
+vectors that a language model is given. transformers is imported when such a model is loaded, not
+before.
 """

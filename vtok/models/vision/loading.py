@@ -4,14 +4,13 @@ In: where the files are, the output, the layers. Out: an encoder. Says in one li
 not have.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vtok.errors import UsageError, WeightsError
+from vtok.errors import UsageError
 from vtok.models.base import Encoder, EncoderSpec, Output
-from vtok.models.modelfiles import CONFIG_NAME
 from vtok.models.vision import internvit
+from vtok.models.vision.described import DUALS, VisionModel, described
 from vtok.models.vision.encoder import (
     Compute,
     ComputePacked,
@@ -25,49 +24,11 @@ from vtok.models.vision.encoder import (
     qwen_projected,
 )
 from vtok.models.vision.packing import PACKED
-from vtok.models.vision.preprocessing import Preprocessing, preprocessing_of
-from vtok.models.vision.skeleton import built, quiet, transformers_for
-from vtok.models.vision.sources import ModelSource, read_json
-from vtok.models.vision.towers import TOWERS, Layers, Tower, image_px_of, patch_px_of
-from vtok.models.vision.wholes import WHOLES, Whole
+from vtok.models.vision.preprocessing import Preprocessing
+from vtok.models.vision.skeleton import built
+from vtok.models.vision.sources import ModelSource
+from vtok.models.vision.towers import Layers, image_px_of, patch_px_of
 from vtok.records import Size
-
-# Models of pictures and texts: only their tower is built, or that and its projection.
-_DUALS = {"clip": "CLIPVisionModelWithProjection", "siglip": None, "siglip2": None}
-_PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Model:
-    """What a configuration is of.
-
-    Attributes:
-        name: As it was asked for.
-        kind: Its `model_type`.
-        config: All of it, as transformers reads it.
-        tower: The row of its tower.
-        vision: The tower's configuration.
-        whole: The row of the whole model, where it is one.
-    """
-
-    name: str
-    kind: str
-    config: Any
-    tower: Tower
-    vision: Any
-    whole: Whole | None = None
-
-    @property
-    def num_prefix(self) -> int:
-        return self.tower.num_prefix(self.vision)
-
-    @property
-    def width(self) -> int:
-        return int(getattr(self.vision, self.tower.width))
-
-    @property
-    def num_patches(self) -> int:
-        return int((image_px_of(self.vision) // patch_px_of(self.vision)) ** 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +74,7 @@ def load_vision_encoder(
         WeightsError: its files are missing, damaged, or of an architecture not known here.
         UsageError: it does not have that output or layer.
     """
-    model, preprocessing = _described(source, name)
+    model, preprocessing = described(source, name)
     _check_layers(model, output, layers)
     recipe = _recipe(model, output, layers)
     files = internvit.tensors_of(source)
@@ -139,71 +100,11 @@ def load_vision_encoder(
 
 def vision_spec(source: ModelSource, *, name: str) -> EncoderSpec:
     """Return the facts of a model's patches, from its configuration alone; as above."""
-    model, preprocessing = _described(source, name)
+    model, preprocessing = described(source, name)
     return _spec(model, _recipe(model, "patches", ()), preprocessing, "patches", ())
 
 
-def is_known(config: Mapping[str, Any]) -> bool:
-    """Return whether a configuration is of a model that this file can load."""
-    return config.get("model_type") in (*TOWERS, *WHOLES, *_DUALS)
-
-
-def _described(source: ModelSource, name: str) -> tuple[_Model, Preprocessing]:
-    """Return what a model is, and what its image processor does.
-
-    Raises:
-        WeightsError: its files are missing, or of an architecture not known here.
-    """
-    transformers = transformers_for(name)
-    given = internvit.config_of(source)
-    if given is None:
-        raise WeightsError(f"{source.where}: there is no {CONFIG_NAME}")
-    with quiet():
-        model = _model_of(given, name, source.where, transformers)
-    return model, preprocessing_of(_processor(source), model.config, transformers)
-
-
-def _model_of(given: Mapping[str, Any], name: str, where: str, transformers: Any) -> _Model:
-    kind = given.get("model_type")
-    if not is_known(given):
-        originals = (internvit.TOWER, internvit.WHOLE)
-        known = ", ".join(sorted((*TOWERS, *WHOLES, *_DUALS, *originals)))
-        raise WeightsError(
-            f"{where}: model_type {kind!r} has no continuous features here; there are: {known}"
-        )
-    try:
-        config = transformers.CONFIG_MAPPING[kind].from_dict(dict(given))
-        vision = config if kind in TOWERS else config.vision_config
-        tower = TOWERS.get(vision.model_type)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise WeightsError(f"{where}: the configuration is not understood: {reason}") from error
-    if tower is None:
-        raise WeightsError(f"{where}: its vision tower is a {vision.model_type}, not known here")
-    return _Model(
-        name=name,
-        kind=str(kind),
-        config=config,
-        tower=tower,
-        vision=vision,
-        whole=WHOLES.get(str(kind)),
-    )
-
-
-def _processor(source: ModelSource) -> Mapping[str, Any] | None:
-    """Return what is said of the image processor, in a file of its own or among others."""
-    found = internvit.processor_of(source)
-    if found is not None:
-        return found
-    for file in _PROCESSOR_FILES:
-        facts = read_json(source, file)
-        if facts is not None:
-            inner = facts.get("image_processor", facts)
-            return inner if isinstance(inner, Mapping) else facts
-    return None
-
-
-def _check_layers(model: _Model, output: Output, layers: Layers) -> None:
+def _check_layers(model: VisionModel, output: Output, layers: Layers) -> None:
     if not layers:
         return
     takes = model.tower.takes_layers and output in ("patches", "cls")
@@ -220,7 +121,7 @@ def _check_layers(model: _Model, output: Output, layers: Layers) -> None:
             )
 
 
-def _recipe(model: _Model, output: Output, layers: Layers) -> _Recipe:
+def _recipe(model: VisionModel, output: Output, layers: Layers) -> _Recipe:
     if output == "projected":
         return _projected(model, layers)
     whole = model.whole
@@ -250,9 +151,9 @@ def _recipe(model: _Model, output: Output, layers: Layers) -> _Recipe:
     )
 
 
-def _projected(model: _Model, layers: Layers) -> _Recipe:
+def _projected(model: VisionModel, layers: Layers) -> _Recipe:
     whole = model.whole
-    if whole is None and model.kind in _DUALS:
+    if whole is None and model.kind in DUALS:
         return _embedded(model)
     if whole is None:
         raise UsageError(f"{model.name} has no projected output: it is a tower without a projector")
@@ -276,9 +177,9 @@ def _projected(model: _Model, layers: Layers) -> _Recipe:
     )
 
 
-def _embedded(model: _Model) -> _Recipe:
+def _embedded(model: VisionModel) -> _Recipe:
     """Return what gives a picture's vector in the space that it shares with texts."""
-    class_name = _DUALS[model.kind]
+    class_name = DUALS[model.kind]
     if class_name is None:  # it is the pooled one
         return _recipe(model, "pooled", ())
     model.vision.projection_dim = model.config.projection_dim
@@ -292,7 +193,7 @@ def _embedded(model: _Model) -> _Recipe:
 
 
 def _spec(
-    model: _Model, recipe: _Recipe, own: Preprocessing, output: Output, layers: Layers
+    model: VisionModel, recipe: _Recipe, own: Preprocessing, output: Output, layers: Layers
 ) -> EncoderSpec:
     patch = patch_px_of(model.vision)
     fixed = None
