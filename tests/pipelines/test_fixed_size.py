@@ -5,7 +5,7 @@ import pytest
 from vtok.errors import UsageError
 from vtok.pipelines.config import CutConfig
 from vtok.pipelines.cut import ModelNeeds, default_scheme, require_request, scheme_for
-from vtok.records import Size
+from vtok.records import Grid, Size
 from vtok.resolution import SchemeOptions
 
 NEEDS = ModelNeeds(
@@ -39,3 +39,19 @@ def test_another_size_is_refused() -> None:
     cut = CutConfig(options=SchemeOptions(size_px=128))
     with pytest.raises(UsageError, match="one-size takes 256x256 alone: give another --size"):
         scheme_for(cut, default_scheme(NEEDS), NEEDS)
+
+
+def test_a_tile_that_patches_do_not_divide_is_refused_but_of_a_model_or_as_asked() -> None:
+    """SigLIP's 384 px are 27 patches of 14; 384 typed for the usual 14 is a mistake."""
+    tile = SchemeOptions(tile_size_px=384)
+    with pytest.raises(UsageError, match="--tile-size 384: patches of 14 px do not divide it"):
+        scheme_for(CutConfig(scheme="closest", options=tile), "native")
+    asked = CutConfig(scheme="closest", options=SchemeOptions(tile_size_px=384, patch_px=14))
+    own = Size(height=384, width=384)
+    needs = ModelNeeds(name="siglip", patch_px=14, alignment_px=14, fixed_size=own)
+    of_model = scheme_for(CutConfig(scheme="closest", options=tile), "native", needs)
+    for scheme in (scheme_for(asked, "native"), of_model):
+        plan = scheme.plan(Size(height=400, width=700))
+        assert {view.token_grid for view in plan.views} == {Grid(rows=27, cols=27)}
+    with pytest.raises(UsageError, match="multiples of 14 px: give 378 or 392"):
+        scheme_for(CutConfig(options=SchemeOptions(tile_size_px=385)), "squash", needs)

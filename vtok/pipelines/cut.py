@@ -70,6 +70,7 @@ def scheme_for(cut: CutConfig, default: str, needs: ModelNeeds | None = None) ->
             known = ", ".join(map(flag, row.option_names)) or "no options"
             raise UsageError(f"scheme {row.name} has no option {flag(name)}; it has {known}")
     if needs is None:
+        _require_a_multiple(cut.options, row.name, row.defaults.patch_px)
         return row.scheme(cut.options)
     own = needs.scheme_options if row.name == needs.scheme else {}
     _require_whole_patches(cut.options, needs)
@@ -81,6 +82,25 @@ def scheme_for(cut: CutConfig, default: str, needs: ModelNeeds | None = None) ->
             f"{'--size' if 'size_px' in row.option_names else '--tile-size'} or --scheme"
         )
     return scheme
+
+
+_OF_NO_MODEL = ("closest", "squash", "centre-crop")
+
+
+def _require_a_multiple(options: SchemeOptions, scheme: str, patch_px: int | None) -> None:
+    """Refuse a tile that the usual patch does not divide, where no model says that it may.
+
+    Raises:
+        UsageError: it does not, and no other patch was given.
+    """
+    tile = options.tile_size_px
+    if scheme not in _OF_NO_MODEL or tile is None or options.patch_px is not None or not patch_px:
+        return
+    if tile % patch_px:
+        raise UsageError(
+            f"--tile-size {tile}: patches of {patch_px} px do not divide it: choose a multiple of "
+            "the patch, or give --patch"
+        )
 
 
 _PROBE = Size(height=672, width=1008)
