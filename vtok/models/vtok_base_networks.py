@@ -214,7 +214,7 @@ def _layers(config: VtokBaseConfig, letters: str) -> nn.Sequential:
 def _identity(width: int) -> nn.Conv2d:
     """Return a map of each vector by itself, which changes nothing yet."""
     layer = nn.Conv2d(width, width, 1)
-    nn.init.dirac_(layer.weight)
+    nn.init.eye_(layer.weight.flatten(1))  # in one go, unlike dirac_, whatever the width
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
     return layer
