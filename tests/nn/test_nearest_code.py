@@ -222,6 +222,7 @@ def test_tiles_of_any_size_agree(metric: Metric, monkeypatch: pytest.MonkeyPatch
     ("num_latents", "num_codes", "code_dim"),
     [(512, 16384, 4), (512, 2**18, 4), (8, 16384, 4), (8, 2**18, 4), (2**16, 64, 128)],
 )
+@pytest.mark.filterwarnings("ignore:Warning. Profiler clears events")  # of torch 2.11
 def test_working_memory_is_bounded(num_latents: int, num_codes: int, code_dim: int) -> None:
     """No allocation grows with N x K, even where every code is a candidate."""
     collapsed = num_latents == 8

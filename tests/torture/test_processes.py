@@ -62,8 +62,15 @@ def expected(many: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     return digests(out)
 
 
+def heed_signals() -> None:
+    """Heed what a parent may ignore: as the tests run under `nohup`, or in the background."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(command: list[str], **options: Any) -> "subprocess.Popen[str]":
     """Start the program as the leader of a group of its own."""
+    options.setdefault("preexec_fn", heed_signals)
     return subprocess.Popen(
         [*PROGRAM, *command],
         env=ENVIRONMENT,
