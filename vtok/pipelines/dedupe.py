@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, cast
 
 from vtok.errors import SampleError
 from vtok.io.files import atomic_writer
-from vtok.io.places import Place, open_place
+from vtok.io.places import Place, num_bytes_of, open_place
 from vtok.io.sources import SourceItem
 from vtok.pipelines.describe import carried_fields, joined_metadata
 from vtok.pipelines.inputs import Inputs
@@ -35,6 +35,7 @@ from vtok.shards.references import Reference
 NUM_READERS = 8
 HEAD_BYTES = 64 << 10
 _CHUNK = 512
+_MAX_LINE_BYTES = 256
 
 Twins = Mapping[int, tuple[int, str]]
 """Position of a duplicate → position of the first identical file, and the digest of both."""
@@ -165,9 +166,12 @@ def find_twins(items: Sequence[SourceItem], max_bytes: int) -> dict[int, tuple[i
 
 def recorded_twins(folder: Place, plan: RunPlan) -> dict[int, tuple[int, str]] | None:
     """Return what an earlier call of this plan has found, None without a whole record of it."""
+    most = (plan.num_samples + 2) * _MAX_LINE_BYTES
     try:
+        if num_bytes_of(folder / IDENTICAL_NAME) > most:
+            return None
         with open_place(folder / IDENTICAL_NAME) as raw, gzip.open(raw) as file:
-            lines = [json.loads(line) for line in file]
+            lines = [json.loads(line) for line in file.read(most).splitlines()]
         head, *rows, last = lines
         twins = {row[0]: (row[1], row[2]) for row in rows}
         is_ours = head == _head(plan) and last == {"end": len(rows)}

@@ -21,6 +21,8 @@ from vtok.shards.npy import ANY_INTEGER_DTYPES, decode_npy
 from vtok.shards.samples import Sample
 
 SUFFIX = ".npy"
+MAX_BYTES = 1 << 30
+"""Of a file; it is held in memory."""
 _DIGITS = 6
 
 
@@ -49,9 +51,11 @@ def survey_index_file(
     """
     try:
         with open_place(path) as file:
-            data = file.read()
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise ShardError(f"{path} has more than {MAX_BYTES} bytes: part it into several files")
     where = str(path)
     array = decode_npy(data, dtypes=ANY_INTEGER_DTYPES, where=where, any_order=True)
     indices = cast(IndexArray, array)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vtok.io.files import atomic_writer
-from vtok.io.places import Place, open_place
+from vtok.io.places import Place, num_bytes_of, open_place
 from vtok.io.sources import SourceItem
 from vtok.pipelines.roll_ups import INPUTS_NAME
 
@@ -25,6 +25,7 @@ MAX_NAMED = 5
 """So many inputs of each kind of difference are named; the others are counted."""
 _LEVEL = 6  # of compression: nine takes four times as long for half a percent
 _LINES_AT_ONCE = 1024
+_MAX_LINE_BYTES = 1 << 16  # in the mean: a path has 4,096 bytes at most, a URL not many more
 
 
 class InputLine(NamedTuple):
@@ -97,13 +98,24 @@ def keep_record(folder: Path, record: bytes) -> None:
         file.write(record)
 
 
-def recorded_digest(folder: Place) -> str | None:
-    """Return the digest of the lines of a record, None if it is missing or damaged."""
+def recorded_digest(folder: Place, num_items: int) -> str | None:
+    """Return the digest of the lines of a record, None if it is missing or damaged.
+
+    Args:
+        folder: Of the run.
+        num_items: Lines that it should have: what is much longer is damaged, and not read through.
+    """
     digest = hashlib.sha256()
+    left = (num_items + 1) * _MAX_LINE_BYTES
     try:
+        if num_bytes_of(folder / INPUTS_NAME) > left:
+            return None
         with open_place(folder / INPUTS_NAME) as raw, gzip.open(raw) as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
+                left -= len(chunk)
+                if left < 0:
+                    return None
     except (OSError, EOFError):
         return None
     return digest.hexdigest()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from vtok.errors import ManifestError, UnreachableError
-from vtok.io.places import Place, sha256_of
+from vtok.io.places import Place, open_place
 from vtok.pipelines.dedupe import recorded_twins
 from vtok.pipelines.failure_list import are_listed
 from vtok.pipelines.input_record import recorded_digest
@@ -97,14 +97,17 @@ def _wrong_lists(
         if recorded_twins(folder, plan) is None:
             yield IDENTICAL_NAME
     # Decoded images are of shards, which no list beside them names.
-    if plan.command != "decode-vq" and recorded_digest(folder) != plan.inputs_sha256:
-        yield INPUTS_NAME
+    if plan.command != "decode-vq":
+        found = recorded_digest(folder, plan.num_samples)
+        if found != plan.inputs_sha256:
+            yield INPUTS_NAME
 
 
 def _obstacle(place: Place) -> str:
     """Return why a file cannot be read just now; empty if it can be, or is lost."""
     try:
-        sha256_of(place)
+        with open_place(place) as file:
+            file.read(1)
     except OSError as error:
         return f"cannot be read: {error.strerror or error}" if says_nothing(place, error) else ""
     return ""

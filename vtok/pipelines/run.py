@@ -119,7 +119,7 @@ def _run_shards(
     ):
         folder, state = held.folder, held.state
         work = replace(work, folder=folder)
-        if recorded_digest(config.output) != inputs.sha256:
+        if recorded_digest(config.output, len(inputs.items)) != inputs.sha256:
             keep_record(folder, inputs.record)
             held.share(INPUTS_NAME)
         for reason in state.distrusted.values():
