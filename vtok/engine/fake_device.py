@@ -38,12 +38,19 @@ class FakeForward(Forward):
         self._results = torch.zeros((MAX_VIEWS, *shape), dtype=torch.int64 if is_vq else self.dtype)
         self._seconds = seconds_per_view
         self._lock = threading.Lock()
+        self._free_at = 0.0  # as `time.monotonic` counts
         self.busy_s = 0.0
 
     def compute(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return zeros (B, ...) after B times the device's time for a view."""
+        """Return zeros (B, ...) after B times the device's time for a view.
+
+        A batch that comes while another is on the device begins where that one ends, whenever the
+        host takes notice: as on a GPU, whose queue is its own.
+        """
+        seconds = self._seconds * len(inputs)
         with self._lock:
-            began = time.monotonic()
-            time.sleep(self._seconds * len(inputs))
-            self.busy_s += time.monotonic() - began
+            self._free_at = max(self._free_at, time.monotonic()) + seconds
+            done_at = self._free_at
+            self.busy_s += seconds
+        time.sleep(max(0.0, done_at - time.monotonic()))
         return self._results[: len(inputs)], torch.ones(len(inputs), dtype=torch.bool)

@@ -202,7 +202,8 @@ class _FakeMaker:
 
     def __init__(self, forward: FakeForward, is_vq: bool, times: StageTimes) -> None:
         self._is_vq = is_vq
-        self._runner = Runner(forward, batch_size=MAX_VIEWS // 4, num_lanes=1, times=times)
+        # Two: the next batch is in the device's queue while one is on it.
+        self._runner = Runner(forward, batch_size=MAX_VIEWS // 4, num_lanes=2, times=times)
 
     def samples(self, outcomes: Iterable[Outcome | None]) -> Iterator[Sample | Failure]:
         """Yield one sample or failure for every outcome; None ends a shard."""
