@@ -1,5 +1,6 @@
 """Weights into modules: every tensor accounted for, averages preferred, claims not believed."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,13 @@ def test_a_configuration_cannot_claim_anything(
     chameleon_hf(tmp_path)
     rewrite_json(tmp_path / "config.json", **{field: value})
     with pytest.raises(WeightsError, match=message):
+        load_tokenizer(str(tmp_path))
+
+
+def test_a_file_of_a_tebibyte_is_not_hashed_to_find_that_it_is_damaged(tmp_path: Path) -> None:
+    path = chameleon_hf(tmp_path) / "model.safetensors"
+    os.truncate(path, 1 << 40)  # of holes: hashing them would take half an hour
+    with pytest.raises(WeightsError, match=r"model\.safetensors: damaged \(.*get the file again"):
         load_tokenizer(str(tmp_path))
 
 

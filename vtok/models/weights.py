@@ -8,12 +8,13 @@ module that holds them; or a folder itself, written. safetensors come first; pic
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -55,6 +56,8 @@ def open_folder(path: Path) -> ModelFolder:
         WeightsError: a file is missing, unreadable, or not what its name says.
     """
     files: ModelFiles = find_files(path)
+    for weights in files.weights:
+        _check_length(weights)
     try:
         digests = [_sha256(weights) for weights in files.weights]
     except OSError as error:
@@ -171,6 +174,21 @@ def _read_file(path: Path) -> object:
         return load_file(path) if path.suffix == SAFETENSORS else read_pickle(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: damaged ({error}): get the file again") from error
+
+
+def _check_length(path: Path) -> None:
+    """Refuse safetensors whose header does not fit the file, before all of the file is hashed.
+
+    Raises:
+        WeightsError: it does not.
+    """
+    if path.suffix == SAFETENSORS:
+        with suppress(OSError):  # said where it is hashed
+            try:
+                with safe_open(path, framework="pt"):
+                    return
+            except SafetensorError as error:
+                raise WeightsError(f"{path}: damaged ({error}): get the file again") from error
 
 
 def _sha256(path: Path) -> str:
