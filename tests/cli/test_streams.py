@@ -46,6 +46,16 @@ def test_no_space_for_the_report(tmp_path: Path, form: list[str]) -> None:
     assert (code, error) == (3, "vtok: error: standard output cannot be written: no space left\n")
 
 
+@pytest.mark.parametrize("arguments", [["models"], ["--help"], ["inspect", "{}", "--json"]])
+def test_nobody_reads_on(tmp_path: Path, arguments: list[str]) -> None:
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    reading, writing = os.pipe()
+    os.close(reading)
+    code, _, error = vtok_process([each.format(tmp_path) for each in arguments], writing)
+    os.close(writing)
+    assert (code, error) == (141, "")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="streams are closed by a POSIX shell here")
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_streams_that_are_closed(tmp_path: Path, closed: str) -> None:

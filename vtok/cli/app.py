@@ -6,7 +6,7 @@ so that `vtok --help` costs nothing. Knows nothing of what commands do.
 
 Exit codes: 0 done; 1 a bug; 2 usage; 3 bad input, shard or manifest; 4 weights; 5 device; 6 ended
 for too many failures; 7 finished with too many; 8 whole but unfinished (`verify`); 130, 143 and
-129 interrupted (SIGINT, SIGTERM, SIGHUP).
+129 interrupted (SIGINT, SIGTERM, SIGHUP); 141 nobody read what was printed (SIGPIPE).
 """
 
 import difflib
@@ -122,7 +122,9 @@ class CommandTable(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         with errors_as_one_line():
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # here, where it may fail
+            return result
 
 
 def load_command(row: CommandRow) -> Any:
@@ -153,6 +155,9 @@ def errors_as_one_line() -> Iterator[None]:
         if is_refusal(error):
             where = os.fsdecode(error.filename)
             _exit(f"error: cannot use {where}: {error.strerror}", InputError.exit_code)
+        if isinstance(error, BrokenPipeError):  # nobody reads on, as in `vtok models | head`
+            drop_standard_output()
+            raise typer.Exit(128 + signal.SIGPIPE) from None
         if not is_no_space(error):
             raise
         drop_standard_output()

@@ -15,6 +15,12 @@ MIN_WIDTH = 40
 MAX_PICTURE_WIDTH = 120
 
 
+class _Paper(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave to the program what it means that nobody reads on."""
+        raise BrokenPipeError
+
+
 def terminal(file: TextIO | None = None, *, width: int | None = None) -> Console:
     """Return a console that prints text as it stands: no markup, no emoji, no highlighting.
 
@@ -22,7 +28,7 @@ def terminal(file: TextIO | None = None, *, width: int | None = None) -> Console
         file: The stream; standard output if None.
         width: Columns, where they are not to be asked of the terminal.
     """
-    return Console(file=file or sys.stdout, width=width, markup=False, emoji=False, highlight=False)
+    return _Paper(file=file or sys.stdout, width=width, markup=False, emoji=False, highlight=False)
 
 
 def picture_style(console: Console) -> PictureStyle:
