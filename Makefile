@@ -68,7 +68,7 @@ bench: $(STAMP) ## run every script of tests/bench and print its figures
 	  $(BIN)/python "$$script" || exit 1; \
 	done
 
-torture: $(STAMP) ## every fault at every place, every broken file, and a table of them (an hour)
+torture: $(STAMP) ## every fault at every place, every broken file, and a table of them (ten minutes)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet -n $(JOBS) --torture -m 'not bench' tests/torture
 
 soak: $(STAMP) ## 200,000 images through two commands, watched and killed again and again (hours)

@@ -39,10 +39,9 @@ class Case(NamedTuple):
     tokens: Any
     dtype: str
     cut: CutConfig
-    is_compiled: bool = False
 
 
-def cases(folder: Path, only: str, *, with_compiled: bool) -> Iterator[Case]:
+def cases(folder: Path, only: str) -> Iterator[Case]:
     """Yield the rows whose name has `only` in it; their models are saved when their turn comes."""
     models: list[tuple[str, Any, tuple[str, ...]]] = [
         (name, size, ("bf16", "fp32")) for name, size in CLIP_SIZES.items()
@@ -59,8 +58,6 @@ def cases(folder: Path, only: str, *, with_compiled: bool) -> Iterator[Case]:
             path, tokens, cut = str(save_vqgan(folder / "vqgan")), "vq", SQUARE
         for dtype in dtypes:
             yield Case(name, path, tokens, dtype, cut)
-            if with_compiled:
-                yield Case(f"{name}, compiled", path, tokens, dtype, cut, is_compiled=True)
     if only in "vtok-base indices":
         yield Case("vtok-base indices", "vtok-base", "vq", "fp32", SQUARE)
 
@@ -70,12 +67,7 @@ def measure(case: Case, options: argparse.Namespace) -> BenchReport:
         BenchConfig(
             input=options.folder,
             tokens=case.tokens,
-            model=ModelConfig(
-                name=case.model,
-                device=options.device,
-                compute_dtype=case.dtype,
-                compile=case.is_compiled,
-            ),
+            model=ModelConfig(name=case.model, device=options.device, compute_dtype=case.dtype),
             cut=case.cut,
             limit=options.limit,
             rounds=options.rounds,
@@ -92,12 +84,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--resizing", default="exact", choices=["exact", "fast"])
     parser.add_argument("--only", default="", help="rows whose name has this in it")
-    parser.add_argument("--compile", action="store_true", help="each compiled too")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        for case in cases(Path(folder), options.only, with_compiled=options.compile):
+        for case in cases(Path(folder), options.only):
             report = measure(case, options)
             found.append({"name": case.name, "dtype": case.dtype, **report.to_json()})
             if not options.json:
