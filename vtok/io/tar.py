@@ -205,7 +205,8 @@ def _check_body(cursor: _Cursor, name: bytes, offset: int, num_bytes: int) -> No
         raise cursor.error(f"a name is empty, has a NUL or is longer than {MAX_NAME_BYTES} bytes")
     if offset + _padded(num_bytes) > cursor.num_bytes:
         raise cursor.error(
-            f"a member of {num_bytes} bytes does not fit in the {cursor.num_bytes - offset} left"
+            f"a member of {num_bytes} bytes, padded to whole blocks, does not fit in the "
+            f"{cursor.num_bytes - offset} left"
         )
 
 
