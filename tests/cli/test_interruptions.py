@@ -17,6 +17,12 @@ TIMEOUT_S = 120.0
 NUM_IMAGES = 120
 
 
+def heed_signals() -> None:
+    """Heed what a parent may ignore: as the tests run under `nohup`, or in the background."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """More images than any run gets through before it is interrupted."""
@@ -40,6 +46,7 @@ def interrupted(many: Path, out: Path, number: int) -> tuple[int, str]:
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_signals,
     )
     ends = time.monotonic() + TIMEOUT_S
     while not (out / "shard-000001.json").exists():
