@@ -1,5 +1,7 @@
 """The short names of published vision models, and what one is loaded as."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,18 @@ def test_near_names_are_offered_and_a_tower_is_no_tokenizer() -> None:
         load_encoder("siglip-so400m-364")
     with pytest.raises(UsageError, match="clip-l14 gives features, not indices"):
         load_tokenizer("clip-l14")
+
+
+def test_the_hubs_client_says_nothing_of_its_retries() -> None:
+    """In a process of its own: pytest takes log lines before they reach standard error."""
+    program = (
+        "import vtok.models.fetching, vtok.models.vision.sources\n"
+        "from huggingface_hub.utils import http_backoff\n"
+        "http_backoff('GET', 'http://127.0.0.1:9/', max_retries=1, base_wait_time=0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert "Connect" in done.stderr.splitlines()[-1]
+    assert "Retrying" not in done.stderr
+    assert "thrown while requesting" not in done.stderr

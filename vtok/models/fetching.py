@@ -10,6 +10,7 @@ from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from vtok.errors import WeightsError
+from vtok.models.hub import unfetched
 from vtok.models.modelfiles import CONFIG_NAME, PROGRAM, SAFETENSORS, WEIGHTS_NAME
 from vtok.models.presets import Preset
 
@@ -33,7 +34,7 @@ def fetched_preset(name: str, preset: Preset) -> Path:
     try:
         paths = [Path(hf_hub_download(preset.hub_id, file)) for file in preset.files]
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise _unfetched(preset.hub_id, error) from error
+        raise unfetched(preset.hub_id, error) from error
     is_pair = preset.files[1:] and preset.files[1].endswith(PROGRAM)
     return paths[0].parent if is_pair else paths[0]
 
@@ -50,12 +51,5 @@ def fetched(hub_id: str) -> Path:
             if not any(each.suffix in (SAFETENSORS, PROGRAM) for each in path.iterdir()):
                 path = Path(snapshot_download(hub_id, allow_patterns=[*_HUB_FILES, *others]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise _unfetched(hub_id, error) from error
+        raise unfetched(hub_id, error) from error
     return path
-
-
-def _unfetched(hub_id: str, error: Exception) -> WeightsError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return WeightsError(
-        f"{hub_id}: cannot be fetched from the hub ({reason}): check the name and the network"
-    )

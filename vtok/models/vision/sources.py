@@ -18,6 +18,7 @@ from huggingface_hub.errors import (
 )
 
 from vtok.errors import WeightsError
+from vtok.models.hub import unfetched
 
 _MAX_JSON_BYTES = 64 << 20
 
@@ -116,29 +117,22 @@ class HubSource:
                 return Path(cached).open("rb", buffering=0)
             stream = HfFileSystem().open(f"{self.where}/{name}", "rb")
         except LocalEntryNotFoundError as error:
-            raise self._unfetched(error) from error
+            raise unfetched(self.where, error) from error
         except (EntryNotFoundError, FileNotFoundError) as error:
             raise MissingFileError(f"{self.where}: there is no {name}") from error
         except (HfHubHTTPError, OSError) as error:
-            raise self._unfetched(error) from error
+            raise unfetched(self.where, error) from error
         return cast(BinaryIO, stream)
 
     def _fetched(self, name: str) -> Path | None:
         try:
             return Path(hf_hub_download(self.where, name))
         except LocalEntryNotFoundError as error:
-            raise self._unfetched(error) from error
+            raise unfetched(self.where, error) from error
         except EntryNotFoundError:
             return None
         except (HfHubHTTPError, OSError) as error:
-            raise self._unfetched(error) from error
-
-    def _unfetched(self, error: Exception) -> WeightsError:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return WeightsError(
-            f"{self.where}: cannot be fetched from the hub ({reason}): check the name and the "
-            "network"
-        )
+            raise unfetched(self.where, error) from error
 
 
 def read_json(source: ModelSource, name: str) -> Mapping[str, Any] | None:
