@@ -23,7 +23,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from vtok.pipelines.inspect import InspectConfig, choose_schemes
-from vtok.pipelines.inspect_images import Survey
+from vtok.pipelines.inspecting.images import Survey
 
 NEEDED_PER_S = 3000
 MOST_OVERHEAD = 2.0

@@ -47,8 +47,8 @@ def main() -> None:
 
     import vtok
     from vtok.models.registry import load_encoder
-    from vtok.pipelines.command_config import EncodeContinuousConfig, OutputConfig
-    from vtok.pipelines.config import ModelConfig, RunConfig
+    from vtok.pipelines.config.commands import EncodeContinuousConfig, OutputConfig
+    from vtok.pipelines.config.parts import ModelConfig, RunConfig
     from vtok.pipelines.encode_continuous import encode_continuous
 
     with tempfile.TemporaryDirectory() as folder:

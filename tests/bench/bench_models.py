@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from random_models import CLIP_SIZES, save_clip, save_vqgan
 
 from vtok.pipelines.bench import bench
-from vtok.pipelines.bench_report import BenchReport
-from vtok.pipelines.bench_subject import BenchConfig
-from vtok.pipelines.config import CutConfig, ModelConfig
+from vtok.pipelines.benchmarking.report import BenchReport
+from vtok.pipelines.benchmarking.subject import BenchConfig
+from vtok.pipelines.config.parts import CutConfig, ModelConfig
 from vtok.resolution import SchemeOptions
 
 SQUARE = CutConfig(scheme="squash", options=SchemeOptions(tile_size_px=256))

@@ -40,9 +40,9 @@ from random_models import CLIP_SIZES, save_clip
 
 from vtok.models.registry import load_encoder, load_tokenizer
 from vtok.pipelines.bench import bench
-from vtok.pipelines.bench_report import BenchReport
-from vtok.pipelines.bench_subject import BenchConfig
-from vtok.pipelines.config import CutConfig, ModelConfig
+from vtok.pipelines.benchmarking.report import BenchReport
+from vtok.pipelines.benchmarking.subject import BenchConfig
+from vtok.pipelines.config.parts import CutConfig, ModelConfig
 from vtok.resolution import SchemeOptions
 
 SIDE_PX = 224

@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from vtok.pipelines.audit import AuditTask, ShardAudit
+from vtok.pipelines.verifying.audit import AuditTask, ShardAudit
 
 
 def die(task: AuditTask) -> ShardAudit:

@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL import Image
 
-from vtok.pipelines import pictures
+from vtok.pipelines.outputs import pictures
 
 
 def test_an_image_too_wide_for_webp_fails_alone(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import vtok as library
-from vtok.pipelines import shard_worker
+from vtok.pipelines.running import shard_worker
 
 QUICK = ("--workers", "0", "--shard-size", "3")
 TILES = (*QUICK, "--tile-size", "28")
@@ -143,7 +143,7 @@ def test_no_worker_and_no_interruption_changes_a_byte(
 def test_what_was_compared_is_not_read_again(
     vtok: Any, repeated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vtok.pipelines import dedupe
+    from vtok.pipelines.inputs import dedupe
 
     out = tmp_path / "out"
     assert "identical files" in vtok("tile", repeated, out, *TILES, "--dedupe").stderr

@@ -48,7 +48,7 @@ def test_a_small_file_that_unpacks_to_much(
 def test_an_array_of_a_tebibyte(
     vtok: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vtok.pipelines import index_file
+    from vtok.pipelines.decoding import index_file
 
     monkeypatch.setattr(index_file, "MAX_BYTES", 1 << 20)
     with (tmp_path / "a.npy").open("wb") as file:

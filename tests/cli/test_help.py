@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 
 from vtok.cli.app import COMMANDS, CommandRow, load_command
-from vtok.pipelines import command_config, config, limits
+from vtok.pipelines.config import commands, limits, parts
 from vtok.resolution import SchemeOptions
 
 HEAVY = ("torch", "webdataset", "transformers", "PIL", "numpy", "rich", "vtok.pipelines")
 OURS = ("tile", "encode-continuous", "encode-vq", "decode-vq")
 CONFIGS = (
-    config.RunConfig,
-    config.CutConfig,
-    config.ModelConfig,
-    command_config.ProjectorConfig,
-    command_config.OutputConfig,
-    config.ImageConfig,
-    command_config.EncodeContinuousConfig,
-    command_config.DecodeVqConfig,
+    parts.RunConfig,
+    parts.CutConfig,
+    parts.ModelConfig,
+    commands.ProjectorConfig,
+    commands.OutputConfig,
+    parts.ImageConfig,
+    commands.EncodeContinuousConfig,
+    commands.DecodeVqConfig,
     limits.LimitConfig,
     SchemeOptions,
 )

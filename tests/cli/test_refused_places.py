@@ -91,7 +91,7 @@ def test_a_link_that_leads_nowhere(vtok: Any, photos: Path, tmp_path: Path, targ
 def test_a_mistake_of_the_program_is_none_of_these(
     vtok: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vtok.pipelines import head_start
+    from vtok.pipelines.running import head_start
 
     def forget(*_: Any, **__: Any) -> None:
         Path("/nonexistent/file").read_bytes()

@@ -11,7 +11,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from vtok.io import retries
-from vtok.pipelines import remote_output
+from vtok.pipelines.outputs import remote
 from vtok.shards.shardset import open_shards
 
 QUICK = ("--workers", "0", "--tile-size", "28", "--shard-size", "2")
@@ -67,7 +67,7 @@ class FaultyFileSystem(LocalFileSystem):
 @pytest.fixture(autouse=True)
 def stores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setattr(retries, "WAITS_S", (0.0, 0.0, 0.0))
-    monkeypatch.setattr(remote_output.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(remote.tempfile, "gettempdir", lambda: str(tmp_path))
     fsspec.register_implementation("faulty", FaultyFileSystem, clobber=True)
     FaultyFileSystem.faults.clear()
     FaultyFileSystem.calls.clear()
@@ -190,13 +190,13 @@ def test_another_runs_shard_is_not_written_over(
     """Another run commits other bytes while this one is at work."""
     url = "memory://bucket/out"
     theirs = b'{"theirs": true}'
-    real = remote_output.put_file
+    real = remote.put_file
 
     def put(local: Path, target: Any) -> None:
         real(local, target)
         MemoryFileSystem().pipe_file("/bucket/out/shard-000000.json", theirs)
 
-    monkeypatch.setattr(remote_output, "put_file", put)
+    monkeypatch.setattr(remote, "put_file", put)
     assert "another run" in vtok("tile", photos, url, *QUICK, code=3).stderr
     assert objects()["shard-000000.json"] == theirs
 

@@ -215,7 +215,7 @@ def test_a_folder_of_images_holds_no_shards(vtok: Any, photos: Path) -> None:
 @pytest.mark.parametrize("layout", [SampleLayout, BlockLayout])
 def test_what_only_reading_can_tell(tmp_path: Path, layout: type) -> None:
     """A sample whose metadata contradicts its indices, in a tar that no record speaks of."""
-    from vtok.pipelines.audit import AuditTask, audit_shard
+    from vtok.pipelines.verifying.audit import AuditTask, audit_shard
     from vtok.shards.header import ModelRecord, ShardHeader
     from vtok.shards.samples import Sample
     from vtok.shards.writer import ShardWriter
@@ -251,7 +251,7 @@ SCALES = CodeShape(kind="scales", scales=(Grid(rows=1, cols=1), Grid(rows=2, col
 def test_grids_are_held_against_the_models_shape(
     tmp_path: Path, codes: CodeShape, sound: tuple[int, ...], other: tuple[int, ...] | None
 ) -> None:
-    from vtok.pipelines.audit import AuditTask, audit_shard
+    from vtok.pipelines.verifying.audit import AuditTask, audit_shard
     from vtok.shards.header import ModelRecord, ShardHeader
     from vtok.shards.samples import Sample
     from vtok.shards.writer import ShardWriter
@@ -275,7 +275,7 @@ def test_grids_are_held_against_the_models_shape(
 
 
 def test_the_counts_are_those_of_the_commit(out: Path) -> None:
-    from vtok.pipelines.audit import AuditTask, audit_shard
+    from vtok.pipelines.verifying.audit import AuditTask, audit_shard
 
     commit = read_commit(out, 1)
     assert commit is not None

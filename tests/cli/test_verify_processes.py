@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import slow_audits
 
-from vtok.pipelines import audits
+from vtok.pipelines.verifying import audits
 
 QUICK = ("--workers", "0", "--tile-size", "28", "--shard-size", "3", "--quiet")
 ORPHANS_S = 5.0
 PROGRAM = """
 import slow_audits
 from vtok.cli.app import main
-from vtok.pipelines import audits
+from vtok.pipelines.verifying import audits
 
 audits.audit_shard = slow_audits.hang
 main()

@@ -15,7 +15,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from vtok.errors import OutputError
 from vtok.io import files, retries
 from vtok.io.files import folder_lock
-from vtok.pipelines import audits
+from vtok.pipelines.verifying import audits
 
 QUICK = ("--workers", "0", "--tile-size", "28", "--shard-size", "3", "--quiet")
 TAR, COMMIT = "shard-000001.tar", "shard-000001.json"

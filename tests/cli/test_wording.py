@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from vtok.cli.wording import in_flags
-from vtok.pipelines.cut import flag
+from vtok.pipelines.config.cut import flag
 from vtok.resolution import SchemeOptions
 
 WORDS = {"align", "resample", "thumbnail", "crops", "seed", "flip"}  # ordinary words too

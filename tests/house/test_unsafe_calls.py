@@ -15,8 +15,8 @@ READS_ITS_OWN_PICKLES = {
     "engine/process.py": "answers of a decode worker that it started",
     "engine/worker.py": "orders of the process that started it",
     "executors/devices.py": "messages between the processes of a run",
-    "pipelines/lister.py": "the order of the process that started it",
-    "pipelines/listing.py": "answers of a lister that it started",
+    "pipelines/inputs/lister.py": "the order of the process that started it",
+    "pipelines/inputs/listing.py": "answers of a lister that it started",
 }
 RUNS_PROGRAMS = {"models/torchscript.py": "where --allow-torchscript says so"}
 FORBIDDEN_NAMES = {"extractall", "gopen", "unpack_archive", "LOAD_TRUNCATED_IMAGES"}

@@ -10,9 +10,9 @@ from PIL import Image
 from vtok.errors import ImageTooLargeError, InputError, UnknownNameError, UsageError
 from vtok.io.images import decode
 from vtok.pipelines.inspect import InspectConfig, choose_schemes
-from vtok.pipelines.inspect_images import Survey
-from vtok.pipelines.inspect_images_files import survey_csv, survey_json
-from vtok.pipelines.inspect_images_text import survey_text
+from vtok.pipelines.inspecting.images import Survey
+from vtok.pipelines.inspecting.images_files import survey_csv, survey_json
+from vtok.pipelines.inspecting.images_text import survey_text
 from vtok.records import Size
 from vtok.resolution import Plan, SchemeOptions, resolve, scheme_names
 

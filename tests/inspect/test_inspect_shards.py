@@ -7,8 +7,8 @@ import pytest
 
 from vtok.errors import ShardError, UsageError
 from vtok.pipelines.inspect import kind_of
-from vtok.pipelines.inspect_shards import inspect_shards
-from vtok.pipelines.inspect_shards_text import shards_text
+from vtok.pipelines.inspecting.shards import inspect_shards
+from vtok.pipelines.inspecting.shards_text import shards_text
 
 
 def test_text_is_as_it_was(build_run, check_golden, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from vtok.errors import OutputError, WeightsError
 from vtok.models.catalogue import catalogue
 from vtok.models.presets import PRESETS
 from vtok.models.registry import convert_tokenizer, load_tokenizer
-from vtok.pipelines.models import load_recorded_tokenizer, record_of
+from vtok.pipelines.running.model import load_recorded_tokenizer, record_of
 
 
 @pytest.mark.parametrize("label", STORED)

@@ -35,9 +35,9 @@ from vtok.engine.runner import EncodedSample, encode_features
 from vtok.models.base import Encoder
 from vtok.models.registry import load_encoder
 from vtok.models.vision.inputs import merged_patches, naflex_patches
-from vtok.pipelines.config import CutConfig
-from vtok.pipelines.cut import default_scheme, scheme_for
-from vtok.pipelines.models import needs_of, record_of
+from vtok.pipelines.config.cut import default_scheme, scheme_for
+from vtok.pipelines.config.parts import CutConfig
+from vtok.pipelines.running.model import needs_of, record_of
 from vtok.records import Size
 from vtok.resolution import render
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from vtok.engine.times import StageTimes
-from vtok.pipelines.bench_report import BenchReport
-from vtok.pipelines.bench_verdict import verdict
+from vtok.pipelines.benchmarking.report import BenchReport
+from vtok.pipelines.benchmarking.verdict import verdict
 
 
 def said(**figures: Any) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from vtok.errors import TooManyFailuresError
-from vtok.pipelines.failures import FailureBudget
+from vtok.pipelines.running.failure_budget import FailureBudget
 from vtok.records import Failure
 
 FAILURE = Failure(key="k", source="a.png", stage="decode", reason="corrupt", message="cut short")

@@ -3,8 +3,8 @@
 import pytest
 
 from vtok.errors import UsageError
-from vtok.pipelines.config import CutConfig
-from vtok.pipelines.cut import ModelNeeds, default_scheme, require_request, scheme_for
+from vtok.pipelines.config.cut import ModelNeeds, default_scheme, require_request, scheme_for
+from vtok.pipelines.config.parts import CutConfig
 from vtok.records import Grid, Size
 from vtok.resolution import SchemeOptions
 

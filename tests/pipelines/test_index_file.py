@@ -8,7 +8,7 @@ import pytest
 from vtok.codeshape import CodeShape
 from vtok.errors import ShardError
 from vtok.models.base import PixelRange, TokenizerSpec
-from vtok.pipelines.index_file import survey_index_file
+from vtok.pipelines.decoding.index_file import survey_index_file
 from vtok.records import Grid, Size
 from vtok.shards.header import ModelRecord
 

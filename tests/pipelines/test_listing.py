@@ -11,12 +11,12 @@ from PIL import Image
 
 from vtok.errors import InputError
 from vtok.io.sources import Source, folders, open_source
-from vtok.pipelines import lister
-from vtok.pipelines.command_config import TileConfig
-from vtok.pipelines.config import RunConfig
-from vtok.pipelines.head_start import HeadStart
-from vtok.pipelines.inputs import Inputs, list_inputs
-from vtok.pipelines.listing import Listing
+from vtok.pipelines.config.commands import TileConfig
+from vtok.pipelines.config.parts import RunConfig
+from vtok.pipelines.inputs import lister
+from vtok.pipelines.inputs.items import Inputs, list_inputs
+from vtok.pipelines.inputs.listing import Listing
+from vtok.pipelines.running.head_start import HeadStart
 from vtok.pipelines.tile import tile
 
 

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-import vtok.pipelines.shard_worker as shard_worker
+import vtok.pipelines.running.shard_worker as shard_worker
 from vtok.engine.buffers import MIN_BYTES, Buffers
 from vtok.engine.decoding import DecodePool
 from vtok.errors import UsageError
-from vtok.pipelines.command_config import TileConfig
-from vtok.pipelines.config import ModelConfig, RunConfig
-from vtok.pipelines.encoding import Placement
-from vtok.pipelines.shard_thread import EventT, ShardThread
+from vtok.pipelines.config.commands import TileConfig
+from vtok.pipelines.config.parts import ModelConfig, RunConfig
+from vtok.pipelines.running.encoding import Placement
+from vtok.pipelines.running.shard_thread import EventT, ShardThread
 from vtok.pipelines.tile import tile
 from vtok.resolution import SchemeOptions, resolve
 
@@ -58,7 +58,7 @@ def test_every_queue_of_a_run_gets_its_share(
 
 
 def test_batches_stay_as_the_run_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vtok.pipelines.encoding.find_batch_pixels", lambda *_: 10**9)
+    monkeypatch.setattr("vtok.pipelines.running.encoding.find_batch_pixels", lambda *_: 10**9)
     scheme = resolve("squash", SchemeOptions(tile_size_px=56))
 
     def placed(memory: int | None) -> Placement:
@@ -76,7 +76,7 @@ def test_batches_stay_as_the_run_began(tmp_path: Path, monkeypatch: pytest.Monke
 
     recorded = small.to_json()
     monkeypatch.setattr(
-        "vtok.pipelines.encoding.recorded_option", lambda output, name: recorded.get(name)
+        "vtok.pipelines.running.encoding.recorded_option", lambda output, name: recorded.get(name)
     )
     assert placed(None).to_json() == placed(4 << 30).to_json() == small.to_json()
     recorded = usual.to_json()

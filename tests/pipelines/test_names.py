@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vtok.pipelines.names import Origin, output_stems, safe_stem
+from vtok.pipelines.decoding.names import Origin, output_stems, safe_stem
 
 HOSTILE = st.one_of(
     st.text(max_size=60),

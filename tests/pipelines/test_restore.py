@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vtok.errors import ShardError
-from vtok.pipelines.restore import can_stitch, plan_of, restore, shown_region
+from vtok.pipelines.decoding.restore import can_stitch, plan_of, restore, shown_region
 from vtok.records import Size
 from vtok.resolution import SchemeOptions, render, resolve
 

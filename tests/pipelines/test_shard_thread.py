@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vtok.engine.times import StageTimes
-from vtok.pipelines.shard_thread import ShardThread
+from vtok.pipelines.running.shard_thread import ShardThread
 from vtok.records import Failure
 from vtok.shards.samples import Sample
 

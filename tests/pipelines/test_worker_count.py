@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import vtok.pipelines.shard_worker as shard_worker
+import vtok.pipelines.running.shard_worker as shard_worker
 from vtok.engine.decoding import DecodePool
-from vtok.pipelines.command_config import TileConfig
-from vtok.pipelines.config import RunConfig
+from vtok.pipelines.config.commands import TileConfig
+from vtok.pipelines.config.parts import RunConfig
 from vtok.pipelines.tile import tile
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vtok.pipelines.decoded_files import _Pen
-from vtok.pipelines.pictures import ImageCodec, Pixels
+from vtok.pipelines.decoding.files import _Pen
+from vtok.pipelines.outputs.pictures import ImageCodec, Pixels
 
 
 class SlowCodec(ImageCodec):

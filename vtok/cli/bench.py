@@ -18,7 +18,7 @@ from vtok.cli.talk import print_json
 from vtok.quantities import counted
 
 if TYPE_CHECKING:
-    from vtok.pipelines.bench_report import BenchReport
+    from vtok.pipelines.benchmarking.report import BenchReport
 
 
 class TokensChoice(StrEnum):
@@ -94,7 +94,7 @@ def bench(images: Input, model: ModelFlags, cut: CutFlags, flags: BenchFlags) ->
       vtok bench photos/ --batch-sizes --scheme squash --tile-size 224
     """
     from vtok.pipelines.bench import bench as run_bench
-    from vtok.pipelines.bench_subject import BenchConfig  # brings torch
+    from vtok.pipelines.benchmarking.subject import BenchConfig  # brings torch
 
     config = BenchConfig(
         input=images,
@@ -113,7 +113,7 @@ def bench(images: Input, model: ModelFlags, cut: CutFlags, flags: BenchFlags) ->
     with orderly_interrupts():
         report = run_bench(config)
     if flags.timeline is not None:
-        from vtok.pipelines.bench_picture import save_timeline
+        from vtok.pipelines.benchmarking.picture import save_timeline
 
         save_timeline(report, flags.timeline)
     if flags.json:
@@ -125,7 +125,7 @@ def bench(images: Input, model: ModelFlags, cut: CutFlags, flags: BenchFlags) ->
 
 def _lines(report: "BenchReport") -> Iterator[str]:
     """Yield the report as people read it."""
-    from vtok.pipelines.bench_verdict import verdict
+    from vtok.pipelines.benchmarking.verdict import verdict
 
     yield (
         f"{counted(report.num_images, 'image')}, {counted(report.num_views, 'view')}; "

@@ -7,7 +7,7 @@ from vtok.cli.flags.places import Output, Shards
 from vtok.cli.flags.talk import TalkFlags
 from vtok.cli.listening import listening
 from vtok.cli.talk import say_decoded
-from vtok.pipelines.command_config import DecodeVqConfig
+from vtok.pipelines.config.commands import DecodeVqConfig
 
 
 def decode_vq(

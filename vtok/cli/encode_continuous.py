@@ -7,7 +7,7 @@ from vtok.cli.flags.run import RunFlags
 from vtok.cli.flags.talk import TalkFlags
 from vtok.cli.listening import listening
 from vtok.cli.talk import say_report
-from vtok.pipelines.command_config import EncodeContinuousConfig
+from vtok.pipelines.config.commands import EncodeContinuousConfig
 
 
 def encode_continuous(
@@ -33,7 +33,7 @@ def encode_continuous(
       vtok encode-continuous photos/ features/ --model llava-hf/llava-1.5-7b-hf --output projected
       vtok encode-continuous photos/ sequences/ --model LLAVA-NEXT --output projected --packed
     """
-    from vtok.pipelines.head_start import HeadStart
+    from vtok.pipelines.running.head_start import HeadStart
 
     config = EncodeContinuousConfig(
         run=run.config(images, output),

@@ -8,7 +8,7 @@ from vtok.cli.flags.run import RunFlags
 from vtok.cli.flags.talk import TalkFlags
 from vtok.cli.listening import listening
 from vtok.cli.talk import say_report
-from vtok.pipelines.command_config import EncodeVqConfig
+from vtok.pipelines.config.commands import EncodeVqConfig
 
 
 def encode_vq(
@@ -38,7 +38,7 @@ def encode_vq(
       vtok encode-vq scans/ indices/ --model taming-imagenet-f16-16384 --piece-size 1024
       vtok encode-vq photos/ s3://bucket/indices --dedupe
     """
-    from vtok.pipelines.head_start import HeadStart
+    from vtok.pipelines.running.head_start import HeadStart
 
     config = EncodeVqConfig(
         run=run.config(images, output),

@@ -69,8 +69,8 @@ def _measure_stability(config: "InspectConfig", answer: AnswerFlags, run: Stabil
     asks = config.schemes or config.budget is not None or config.verify or config.duplicates
     if other or asks or answer.csv or answer.draws:
         raise UsageError("--stability takes --model, --device, --size and --json, nothing else")
-    from vtok.pipelines.config import DEFAULT_MODEL
-    from vtok.pipelines.stability import StabilityConfig, stability  # brings torch
+    from vtok.pipelines.config.parts import DEFAULT_MODEL
+    from vtok.pipelines.inspecting.stability import StabilityConfig, stability  # brings torch
     from vtok.report.terminal import plain_width, terminal
 
     found = stability(
@@ -93,7 +93,7 @@ def _measure_stability(config: "InspectConfig", answer: AnswerFlags, run: Stabil
 
 def _inspect_images(config: "InspectConfig", answer: AnswerFlags) -> None:
     from vtok.pipelines.inspect import choose_schemes
-    from vtok.pipelines.inspect_images import Survey
+    from vtok.pipelines.inspecting.images import Survey
 
     for flag, is_given in (("--verify", config.verify), ("--duplicates", config.duplicates)):
         if is_given:
@@ -106,15 +106,15 @@ def _inspect_images(config: "InspectConfig", answer: AnswerFlags) -> None:
     survey = Survey(chosen.schemes)
     rows = survey.rows(config.paths)
     if answer.json:
-        from vtok.pipelines.inspect_images_files import survey_json
+        from vtok.pipelines.inspecting.images_files import survey_json
 
         _write(survey_json(survey, rows, config.budget, with_plans=config.is_one_image))
     elif answer.csv:
-        from vtok.pipelines.inspect_images_files import survey_csv
+        from vtok.pipelines.inspecting.images_files import survey_csv
 
         _write(survey_csv(survey, rows, config.budget))
     else:
-        from vtok.pipelines.inspect_images_text import survey_text
+        from vtok.pipelines.inspecting.images_text import survey_text
         from vtok.report.terminal import plain_width, terminal
 
         console = terminal()
@@ -130,7 +130,7 @@ def _inspect_images(config: "InspectConfig", answer: AnswerFlags) -> None:
 
 def _draw_cut(config: "InspectConfig", answer: AnswerFlags) -> None:
     from vtok.pipelines.inspect import choose_schemes
-    from vtok.pipelines.inspect_pictures import CutPicture, check_png, the_one_image
+    from vtok.pipelines.inspecting.pictures import CutPicture, check_png, the_one_image
     from vtok.report.terminal import terminal
 
     if answer.save is not None:
@@ -145,7 +145,7 @@ def _draw_cut(config: "InspectConfig", answer: AnswerFlags) -> None:
 
 
 def _inspect_shards(config: "InspectConfig", answer: AnswerFlags) -> None:
-    from vtok.pipelines.inspect_shards import inspect_shards
+    from vtok.pipelines.inspecting.shards import inspect_shards
 
     if config.asks_about_images or answer.csv:
         raise UsageError(
@@ -158,7 +158,7 @@ def _inspect_shards(config: "InspectConfig", answer: AnswerFlags) -> None:
 
         _write([json.dumps(facts.to_json(), ensure_ascii=False, indent=2) + "\n"])
     else:
-        from vtok.pipelines.inspect_shards_text import shards_text
+        from vtok.pipelines.inspecting.shards_text import shards_text
         from vtok.report.terminal import plain_width, speaks_unicode, terminal
 
         console = terminal()
@@ -166,7 +166,7 @@ def _inspect_shards(config: "InspectConfig", answer: AnswerFlags) -> None:
         text = shards_text(facts, width=plain_width(console), ascii_only=ascii_only)
         console.print(text, end="", soft_wrap=True)
     if answer.draws and facts.first is not None:
-        from vtok.pipelines.inspect_pictures import save_token_map, token_map_text
+        from vtok.pipelines.inspecting.pictures import save_token_map, token_map_text
         from vtok.report.terminal import terminal
 
         if answer.show:

@@ -13,7 +13,7 @@ import typer
 from vtok.cli.flags.talk import TalkFlags
 from vtok.cli.interrupts import orderly_interrupts
 from vtok.cli.wording import failure_line
-from vtok.pipelines.progress import Progress, Silence
+from vtok.pipelines.outputs.progress import Progress, Silence
 from vtok.records import Failure
 
 

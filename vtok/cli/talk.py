@@ -11,8 +11,8 @@ import typer
 
 from vtok.cli.flags.talk import TalkFlags
 from vtok.engine.times import StageName, StageTimes
-from vtok.pipelines.outcome import Comparison, DecodeReport, RunReport, reasons_in_words
-from vtok.pipelines.roll_ups import FAILURES_NAME
+from vtok.pipelines.outputs.outcome import Comparison, DecodeReport, RunReport, reasons_in_words
+from vtok.pipelines.outputs.roll_ups import FAILURES_NAME
 from vtok.quantities import bytes_text, counted
 
 _MOST_LISTED = 5

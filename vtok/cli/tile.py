@@ -7,7 +7,7 @@ from vtok.cli.flags.run import RunFlags
 from vtok.cli.flags.talk import TalkFlags
 from vtok.cli.listening import listening
 from vtok.cli.talk import say_report
-from vtok.pipelines.command_config import TileConfig
+from vtok.pipelines.config.commands import TileConfig
 
 
 def tile(
@@ -29,7 +29,7 @@ def tile(
       vtok tile photos/ tiles/ --scheme llava-next
       vtok tile 'train-{000000..000099}.tar' tiles/ --no-thumbnail --overlap 32
     """
-    from vtok.pipelines.head_start import HeadStart
+    from vtok.pipelines.running.head_start import HeadStart
     from vtok.pipelines.tile import tile as run_tile  # brings Pillow and numpy
 
     config = TileConfig(run=run.config(images, output), cut=cut.config(), image=image.config())

@@ -16,7 +16,7 @@ from vtok.cli.talk import comparison_lines, print_json
 from vtok.quantities import bytes_text, counted
 
 if TYPE_CHECKING:
-    from vtok.pipelines.verify_report import VerifyReport
+    from vtok.pipelines.verifying.report import VerifyReport
 
 _MOST_LISTED = 20
 
@@ -95,7 +95,7 @@ def verify(path: Path, check: CheckFlags, said: TalkFlags) -> None:
       vtok verify s3://bucket/out --json
     """
     from vtok.pipelines.verify import verify as run_verify
-    from vtok.pipelines.verify_report import VerifyConfig
+    from vtok.pipelines.verifying.report import VerifyConfig
 
     config = VerifyConfig(
         path=path,

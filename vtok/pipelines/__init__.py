@@ -1,7 +1,7 @@
-"""Pipelines: one file per command, wiring only, around one skeleton.
+"""Pipelines: one file per command, wiring only; what commands share has rooms of its own.
 
-`config` says what was asked for, `inputs` and `outputs` where from and where to, `cut` with which
-scheme. `head_start` lists the inputs (`listing`) and starts workers before a model is loaded. `run`
-is the skeleton of every command that writes shards: plan, resume, shard by shard, manifest, report;
-a command adds a preparation and what makes samples of what is prepared.
+The files here are commands (`planning` is `vtok.plan`). The rooms, each knowing only those after
+it: `benchmarking` (around the commands), `inspecting` and `verifying`, `decoding` (indices to
+pictures), `running` (the skeleton of every command that writes shards), `inputs`, `outputs`,
+`config`.
 """

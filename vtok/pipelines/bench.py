@@ -24,12 +24,12 @@ from vtok.engine.preparation import Prepared
 from vtok.engine.search_cost import search_costs
 from vtok.engine.times import Span, StageTimes
 from vtok.errors import InputError
-from vtok.pipelines.bench_report import BenchReport
-from vtok.pipelines.bench_subject import BenchConfig, Subject, subject_of
-from vtok.pipelines.config import RunConfig
-from vtok.pipelines.inputs import list_inputs
-from vtok.pipelines.recipe import Recipe
-from vtok.pipelines.run import run_shards
+from vtok.pipelines.benchmarking.report import BenchReport
+from vtok.pipelines.benchmarking.subject import BenchConfig, Subject, subject_of
+from vtok.pipelines.config.parts import RunConfig
+from vtok.pipelines.inputs.items import list_inputs
+from vtok.pipelines.running.recipe import Recipe
+from vtok.pipelines.running.run import run_shards
 from vtok.records import Size
 from vtok.shards.header import ShardHeader
 from vtok.shards.samples import Sample

@@ -9,15 +9,15 @@ import time
 from vtok.engine.frechet import FidMeter
 from vtok.errors import FinishedWithFailuresError
 from vtok.models.inception import find_weights
-from vtok.pipelines.command_config import DecodeVqConfig
-from vtok.pipelines.compare import compare
-from vtok.pipelines.decode_work import DecodeWork
-from vtok.pipelines.decoded_files import FilesOutput
-from vtok.pipelines.decoded_shards import ShardsOutput
-from vtok.pipelines.inputs import list_inputs
-from vtok.pipelines.outcome import DecodeReport
-from vtok.pipelines.outputs import check_output
-from vtok.pipelines.progress import Progress, Silence
+from vtok.pipelines.config.commands import DecodeVqConfig
+from vtok.pipelines.decoding.compare import compare
+from vtok.pipelines.decoding.files import FilesOutput
+from vtok.pipelines.decoding.shards import ShardsOutput
+from vtok.pipelines.decoding.work import DecodeWork
+from vtok.pipelines.inputs.items import list_inputs
+from vtok.pipelines.outputs.folder import check_output
+from vtok.pipelines.outputs.outcome import DecodeReport
+from vtok.pipelines.outputs.progress import Progress, Silence
 from vtok.quantities import counted
 
 

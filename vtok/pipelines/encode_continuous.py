@@ -17,27 +17,27 @@ from vtok.models.projecting import ProjectorRequest, project
 from vtok.models.projectorfile import ProjectorKind, projector_digest
 from vtok.models.sizing import resize
 from vtok.models.vision.sequence import ModelSequence
-from vtok.pipelines.command_config import (
+from vtok.pipelines.config.commands import (
     EncodeContinuousConfig,
     OutputConfig,
     ProjectorConfig,
     StoredDtypeName,
 )
-from vtok.pipelines.cut import (
+from vtok.pipelines.config.cut import (
     ModelNeeds,
     default_scheme,
     preparation_for,
     scheme_for,
     scheme_record,
 )
-from vtok.pipelines.describe import carried, describe
-from vtok.pipelines.encoding import LIBRARIES, EncodingMaker, Placement, each_alone
-from vtok.pipelines.head_start import HeadStart
-from vtok.pipelines.models import RunModel
-from vtok.pipelines.outcome import RunReport
-from vtok.pipelines.progress import Progress
-from vtok.pipelines.recipe import Recipe
-from vtok.pipelines.run import run_shards
+from vtok.pipelines.outputs.metadata import carried, describe
+from vtok.pipelines.outputs.outcome import RunReport
+from vtok.pipelines.outputs.progress import Progress
+from vtok.pipelines.running.encoding import LIBRARIES, EncodingMaker, Placement, each_alone
+from vtok.pipelines.running.head_start import HeadStart
+from vtok.pipelines.running.model import RunModel
+from vtok.pipelines.running.recipe import Recipe
+from vtok.pipelines.running.run import run_shards
 from vtok.shards.fields import FeatureDtype
 from vtok.shards.samples import Sample
 
@@ -61,8 +61,8 @@ def encode_continuous(
         head_start: What has begun already; None for nothing.
 
     Raises:
-        VtokError: as `vtok.pipelines.run.run_shards` does; UnknownNameError, WeightsError and
-            DeviceError for the model.
+        VtokError: as `vtok.pipelines.running.run.run_shards` does; UnknownNameError, WeightsError
+            and DeviceError for the model.
     """
     request = _request(config.projector)
     if request is not None and request.weights is None and progress is not None:

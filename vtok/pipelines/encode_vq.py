@@ -11,8 +11,8 @@ from vtok.engine.runner import EncodedSample
 from vtok.engine.times import StageTimes
 from vtok.models import registry
 from vtok.models.base import Tokenizer
-from vtok.pipelines.command_config import EncodeVqConfig
-from vtok.pipelines.cut import (
+from vtok.pipelines.config.commands import EncodeVqConfig
+from vtok.pipelines.config.cut import (
     ModelNeeds,
     default_scheme,
     preparation_for,
@@ -20,14 +20,14 @@ from vtok.pipelines.cut import (
     scheme_for,
     scheme_record,
 )
-from vtok.pipelines.describe import carried, describe
-from vtok.pipelines.encoding import LIBRARIES, EncodingMaker, Placement, each_alone
-from vtok.pipelines.head_start import HeadStart
-from vtok.pipelines.models import RunModel, tokenizer_digest
-from vtok.pipelines.outcome import RunReport
-from vtok.pipelines.progress import Progress
-from vtok.pipelines.recipe import Recipe
-from vtok.pipelines.run import run_shards
+from vtok.pipelines.outputs.metadata import carried, describe
+from vtok.pipelines.outputs.outcome import RunReport
+from vtok.pipelines.outputs.progress import Progress
+from vtok.pipelines.running.encoding import LIBRARIES, EncodingMaker, Placement, each_alone
+from vtok.pipelines.running.head_start import HeadStart
+from vtok.pipelines.running.model import RunModel, tokenizer_digest
+from vtok.pipelines.running.recipe import Recipe
+from vtok.pipelines.running.run import run_shards
 from vtok.shards.samples import Sample
 
 
@@ -44,8 +44,8 @@ def encode_vq(
         head_start: What has begun already; None for nothing.
 
     Raises:
-        VtokError: as `vtok.pipelines.run.run_shards` does; UnknownNameError, WeightsError and
-            DeviceError for the model.
+        VtokError: as `vtok.pipelines.running.run.run_shards` does; UnknownNameError, WeightsError
+            and DeviceError for the model.
     """
     with head_start or HeadStart.of_model(config) as begun:
         begun.listing.check()  # before the model is loaded

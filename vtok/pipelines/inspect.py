@@ -1,7 +1,7 @@
 """`vtok inspect`: is it images or shards, and which schemes are asked about.
 
 In: paths and scheme names as people type them. Out: a checked configuration and ready schemes. The
-work itself is in `inspect_images`, `inspect_shards` and `inspect_pictures`.
+work itself is in `vtok.pipelines.inspecting`.
 """
 
 import os
@@ -15,8 +15,8 @@ from vtok.io.places import RemotePath, exists, open_place, place_of
 from vtok.io.remote import is_url
 from vtok.io.sources.item import has_image_extension
 from vtok.io.tar import iter_members
-from vtok.pipelines.config import CutConfig
-from vtok.pipelines.cut import default_scheme, scheme_for
+from vtok.pipelines.config.cut import default_scheme, scheme_for
+from vtok.pipelines.config.parts import CutConfig
 from vtok.resolution import Scheme, SchemeOptions, find_row, scheme_names
 from vtok.shards.keys import HEADER_MEMBER
 from vtok.shards.plan import PLAN_NAME
@@ -109,7 +109,7 @@ def _schemes_of_model(config: InspectConfig, model: str) -> tuple[Scheme, ...]:
     """Return the model's own scheme, or those given, with its patch and size."""
     if ALL_SCHEMES in config.schemes:
         raise UsageError("--model has a scheme of its own: leave out --scheme all, or name some")
-    from vtok.pipelines.models import encoder_needs  # brings torch
+    from vtok.pipelines.running.model import encoder_needs  # brings torch
 
     needs = encoder_needs(model)
     names = [find_row(name).name for name in config.schemes] or [default_scheme(needs)]

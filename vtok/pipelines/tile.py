@@ -11,15 +11,15 @@ import numpy as np
 
 from vtok.engine.preparation import ImageTask, Outcome, Preparation, Prepared
 from vtok.errors import SampleError
-from vtok.pipelines.command_config import TileConfig
-from vtok.pipelines.cut import preparation_for, scheme_for, scheme_record
-from vtok.pipelines.describe import carried, describe
-from vtok.pipelines.head_start import HeadStart
-from vtok.pipelines.outcome import RunReport
-from vtok.pipelines.pictures import ImageCodec
-from vtok.pipelines.progress import Progress
-from vtok.pipelines.recipe import Recipe
-from vtok.pipelines.run import run_shards
+from vtok.pipelines.config.commands import TileConfig
+from vtok.pipelines.config.cut import preparation_for, scheme_for, scheme_record
+from vtok.pipelines.outputs.metadata import carried, describe
+from vtok.pipelines.outputs.outcome import RunReport
+from vtok.pipelines.outputs.pictures import ImageCodec
+from vtok.pipelines.outputs.progress import Progress
+from vtok.pipelines.running.head_start import HeadStart
+from vtok.pipelines.running.recipe import Recipe
+from vtok.pipelines.running.run import run_shards
 from vtok.records import Failure
 from vtok.shards.samples import ImageBytes, Sample
 
@@ -39,7 +39,7 @@ def tile(
         head_start: What has begun already; None for nothing.
 
     Raises:
-        VtokError: as `vtok.pipelines.run.run_shards` does.
+        VtokError: as `vtok.pipelines.running.run.run_shards` does.
     """
     scheme = scheme_for(config.cut, DEFAULT_SCHEME)
     codec = ImageCodec.of(config.image)

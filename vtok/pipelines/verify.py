@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from vtok.errors import InputError, ManifestError, UnreachableError, UsageError
 from vtok.io.files import folder_lock
 from vtok.io.places import Place, is_folder, names_in, place_of
-from vtok.pipelines.audit import AuditTask, ShardAudit
-from vtok.pipelines.audits import audit_all, spread
-from vtok.pipelines.progress import Progress, Silence
-from vtok.pipelines.repair import find_leftovers, repair
-from vtok.pipelines.roll_up_audit import audit_roll_ups
-from vtok.pipelines.verify_report import VerifyConfig, VerifyReport
+from vtok.pipelines.outputs.progress import Progress, Silence
+from vtok.pipelines.verifying.audit import AuditTask, ShardAudit
+from vtok.pipelines.verifying.audits import audit_all, spread
+from vtok.pipelines.verifying.repair import find_leftovers, repair
+from vtok.pipelines.verifying.report import VerifyConfig, VerifyReport
+from vtok.pipelines.verifying.roll_up_audit import audit_roll_ups
 from vtok.shards.commit import CommitRecord, read_commit
 from vtok.shards.plan import RunPlan, commit_name, read_plan, shard_name
 from vtok.shards.shardset import open_shards
@@ -152,7 +152,7 @@ def _with_quality(
     """Return the report with what decoding the picked samples tells."""
     if config.decode is None:
         return report
-    from vtok.pipelines.verify_quality import compare_samples  # brings torch, where it is needed
+    from vtok.pipelines.verifying.quality import compare_samples  # brings torch, where it is needed
     from vtok.shards.reader import Shard
 
     picked: list[Sample] = [sample for shard in report.shards for sample in shard.picked]

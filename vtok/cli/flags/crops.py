@@ -7,7 +7,7 @@ import typer
 
 from vtok.cli.flags.cut import CutFlags
 from vtok.errors import UsageError
-from vtok.pipelines.config import CutConfig
+from vtok.pipelines.config.parts import CutConfig
 
 _TEN_CROP = "ten-crop"
 SIZE_HELP = (

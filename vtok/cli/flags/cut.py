@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vtok.pipelines.config import CutConfig
+from vtok.pipelines.config.parts import CutConfig
 from vtok.resolution.options import SchemeOptions
 
 

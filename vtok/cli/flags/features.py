@@ -11,7 +11,7 @@ from vtok.cli.flags.crops import SIZE_HELP, Seed
 from vtok.cli.flags.model import ModelFlags
 from vtok.cli.flags.run import Layout, ShardLayout
 from vtok.errors import UsageError
-from vtok.pipelines.command_config import OutputConfig, ProjectorConfig
+from vtok.pipelines.config.commands import OutputConfig, ProjectorConfig
 
 
 class OutputChoice(StrEnum):

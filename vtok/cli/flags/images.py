@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vtok.cli.flags.run import ShardSize
-from vtok.pipelines.config import DEFAULT_SHARD_SIZE, ImageConfig
+from vtok.pipelines.config.parts import DEFAULT_SHARD_SIZE, ImageConfig
 
 
 class Format(StrEnum):

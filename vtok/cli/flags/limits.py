@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vtok.pipelines.limits import LimitConfig
+from vtok.pipelines.config.limits import LimitConfig
 
 DEFAULT_LIMITS = LimitConfig()
 MaxImagePixels = Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vtok.pipelines.config import DEFAULT_MODEL, ModelConfig
+from vtok.pipelines.config.parts import DEFAULT_MODEL, ModelConfig
 
 
 class ComputeDtypeChoice(StrEnum):

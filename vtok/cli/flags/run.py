@@ -19,8 +19,8 @@ from vtok.cli.flags.limits import (
     Memory,
 )
 from vtok.io.places import place_of
-from vtok.pipelines.config import DEFAULT_SHARD_SIZE, RunConfig
-from vtok.pipelines.limits import LimitConfig
+from vtok.pipelines.config.limits import LimitConfig
+from vtok.pipelines.config.parts import DEFAULT_SHARD_SIZE, RunConfig
 
 
 class ShardLayout(StrEnum):
