@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from safetensors.torch import save_file
 
-from vtok.models.families import CONV_FAMILIES
+from vtok.models.families.convolutional import CONV_FAMILIES
 
 
 class ClipSize(NamedTuple):

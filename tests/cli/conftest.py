@@ -99,9 +99,9 @@ def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def save_model(folder: Path, *, seed: int) -> Path:
     import torch
 
+    from vtok.models.files.weights import save_folder
     from vtok.models.vtok_base import VtokBaseTokenizer
     from vtok.models.vtok_base_networks import VtokBaseConfig
-    from vtok.models.weights import save_folder
 
     torch.set_num_threads(1)
     config = VtokBaseConfig(

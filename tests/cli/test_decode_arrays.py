@@ -117,8 +117,8 @@ def encoder_only(tmp_path: Path) -> Path:
     """A small DALL-E encoder, as FLAVA has it: there is no decoder."""
     import torch
 
-    from vtok.models.converted import write_converted
-    from vtok.models.dalle import DalleShape, DalleTokenizer
+    from vtok.models.families.dalle import DalleShape, DalleTokenizer
+    from vtok.models.files.converted import write_converted
 
     torch.manual_seed(0)
     shape = DalleShape(width=8, num_blocks=1, codebook_size=16, code_dim=None)

@@ -11,9 +11,9 @@ from PIL import Image
 
 import vtok as library
 from vtok.models.base import PixelRange
+from vtok.models.files.weights import save_folder
 from vtok.models.registry import load_encoder
 from vtok.models.vit import VitEncoder, vit_json
-from vtok.models.weights import save_folder
 from vtok.nn.vit import VitConfig
 from vtok.records import Grid
 from vtok.resolution import Plan, render

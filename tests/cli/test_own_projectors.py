@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 import vtok as library
-from vtok.models.projectorfile import make_projector
+from vtok.models.adapting.projector_file import make_projector
 from vtok.models.registry import load_encoder
 from vtok.records import Grid
 

@@ -16,10 +16,10 @@ from vtok.engine.pieces import Cut, Pieces, blended_cuts, exact_cuts
 from vtok.engine.piecewise import assembled_latents, assembled_pixels
 from vtok.errors import DeviceError, UsageError
 from vtok.models.base import PixelRange, Tokenizer
-from vtok.models.conv_tokenizer import ConvTokenizer
-from vtok.models.convnet import TAMING
-from vtok.models.convshape import ConvShape, Level, Stack
-from vtok.models.dalle import DalleShape, DalleTokenizer
+from vtok.models.families.convnet.networks import TAMING
+from vtok.models.families.convnet.shape import ConvShape, Level, Stack
+from vtok.models.families.convnet.tokenizer import ConvTokenizer
+from vtok.models.families.dalle import DalleShape, DalleTokenizer
 from vtok.models.reach import Reach
 from vtok.models.vtok_base import VtokBaseTokenizer
 from vtok.models.vtok_base_networks import VtokBaseConfig

@@ -18,7 +18,7 @@ READS_ITS_OWN_PICKLES = {
     "pipelines/inputs/lister.py": "the order of the process that started it",
     "pipelines/inputs/listing.py": "answers of a lister that it started",
 }
-RUNS_PROGRAMS = {"models/torchscript.py": "where --allow-torchscript says so"}
+RUNS_PROGRAMS = {"models/files/torchscript.py": "where --allow-torchscript says so"}
 FORBIDDEN_NAMES = {"extractall", "gopen", "unpack_archive", "LOAD_TRUNCATED_IMAGES"}
 FORBIDDEN_CALLS = {"eval", "exec", "os.system", "os.popen", "marshal.loads", "shelve.open"}
 FORBIDDEN_MODULES = {"webdataset", "tarfile", "dill", "joblib", "cloudpickle"}

@@ -12,8 +12,8 @@ from programs import levels_of, save_program
 from safetensors.torch import load_file, save_file
 from seeded import seeded_state
 
-from vtok.models.pickles import read_pickle
-from vtok.models.standins import Inert, module_state
+from vtok.models.files.pickles import read_pickle
+from vtok.models.files.standins import Inert, module_state
 
 
 def chameleon(folder: Path) -> Path:

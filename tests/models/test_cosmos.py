@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vtok.errors import WeightsError
-from vtok.models import fetching
 from vtok.models.base import Tokenizer
-from vtok.models.convnet import Downsample
+from vtok.models.families.convnet.networks import Downsample
+from vtok.models.files import fetching
 from vtok.models.registry import load_tokenizer
 from vtok.nn import patching
 from vtok.nn.patching import Patching

@@ -12,7 +12,7 @@ from seeded import seeded_state
 
 from vtok.errors import WeightsError
 from vtok.models.building import tokenizer_parts
-from vtok.models.weights import ModelFolder, load_model
+from vtok.models.files.weights import ModelFolder, load_model
 
 NUM_CASES = 25
 ODD_VALUES = (None, -1, 0, "x", [], {}, 1 << 40, [0], 3.5, True)

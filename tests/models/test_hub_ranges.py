@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from vision_models import made, whole_configs
 
 from vtok.errors import WeightsError
+from vtok.models.files import sources
 from vtok.models.registry import load_encoder
-from vtok.models.vision import sources
 
 pytestmark = pytest.mark.slow
 

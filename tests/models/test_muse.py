@@ -9,8 +9,8 @@ from parity import MAX_DECODE_ERROR, MAX_LATENT_ERROR, errors, pixels_of, refere
 from torch import Tensor, nn
 
 from vtok.models.base import PixelRange, Tokenizer
-from vtok.models.convnet import LevelBlocks
-from vtok.models.convnorm import SpatialNorm
+from vtok.models.families.convnet.networks import LevelBlocks
+from vtok.models.families.convnet.norms import SpatialNorm
 from vtok.models.registry import load_tokenizer
 
 

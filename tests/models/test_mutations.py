@@ -9,9 +9,9 @@ from parity import MAX_LATENT_ERROR, errors, references
 from torch import nn
 from torch.nn import functional
 
-from vtok.models import checkpoint
 from vtok.models.base import PixelRange, Tokenizer
-from vtok.models.convnet import Downsample
+from vtok.models.families.convnet.networks import Downsample
+from vtok.models.files import checkpoint
 from vtok.models.registry import load_tokenizer
 from vtok.nn.quantizer import BinaryQuantizer
 

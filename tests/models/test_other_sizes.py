@@ -12,9 +12,9 @@ from torch.nn import functional
 from vision_models import PATCH, TILE, UNEVEN, tower_configs
 
 from vtok.errors import UsageError
+from vtok.models.adapting.sizing import resize
 from vtok.models.base import Encoder
 from vtok.models.registry import load_encoder
-from vtok.models.sizing import resize
 from vtok.nn.tables import interpolate_positions
 from vtok.records import Grid, Size
 

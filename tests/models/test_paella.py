@@ -11,9 +11,9 @@ from seeded import seeded_state
 from torch import nn
 
 from vtok.errors import WeightsError
-from vtok.models import paella
 from vtok.models.base import PixelRange, Tokenizer
-from vtok.models.paella import PaellaShape, PaellaTokenizer
+from vtok.models.families import paella
+from vtok.models.families.paella import PaellaShape, PaellaTokenizer
 from vtok.models.registry import convert_tokenizer, load_tokenizer
 
 SCALE_FACTOR = 0.3764

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from vision_models import made, whole_configs
 
 from vtok.errors import WeightsError
+from vtok.models.files.partial import open_weights
+from vtok.models.files.sources import FolderSource
 from vtok.models.registry import load_encoder
-from vtok.models.vision.checkpoints import open_weights
-from vtok.models.vision.sources import FolderSource
 
 pytestmark = pytest.mark.slow
 

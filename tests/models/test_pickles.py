@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from vtok.errors import WeightsError
-from vtok.models.pickles import read_pickle
-from vtok.models.standins import Inert, module_state
+from vtok.models.files.pickles import read_pickle
+from vtok.models.files.standins import Inert, module_state
 
 Rewrite = Callable[[bytes], bytes]
 

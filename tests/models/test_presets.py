@@ -8,8 +8,8 @@ import torch
 from checkpoints import llamagen
 
 from vtok.errors import UnknownNameError, WeightsError
-from vtok.models import fetching
 from vtok.models.building import family_names
+from vtok.models.files import fetching
 from vtok.models.finding import model_names
 from vtok.models.presets import PRESETS
 from vtok.models.registry import load_encoder, load_tokenizer

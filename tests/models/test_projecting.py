@@ -13,9 +13,9 @@ from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
 from vtok.errors import UsageError, WeightsError
 from vtok.io.files import sha256_file
+from vtok.models.adapting.projecting import ProjectorRequest, project
+from vtok.models.adapting.projector_file import make_projector, read_projector, save_projector
 from vtok.models.base import Encoder, EncoderSpec, PixelRange
-from vtok.models.projecting import ProjectorRequest, project
-from vtok.models.projectorfile import make_projector, read_projector, save_projector
 from vtok.nn.projector import pixel_shuffle
 from vtok.records import Grid, Size
 

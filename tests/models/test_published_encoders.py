@@ -8,11 +8,11 @@ import pytest
 
 from vtok.errors import UnknownNameError, UsageError
 from vtok.models import finding
+from vtok.models.files.sources import FolderSource
 from vtok.models.finding import SHIPPED, model_names
 from vtok.models.presets import PRESETS
 from vtok.models.registry import load_encoder, load_sequence, load_tokenizer
 from vtok.models.vision.published import ENCODERS
-from vtok.models.vision.sources import FolderSource
 
 
 def test_a_name_is_of_one_model_and_a_model_has_one_name() -> None:
@@ -56,7 +56,7 @@ def test_near_names_are_offered_and_a_tower_is_no_tokenizer() -> None:
 def test_the_hubs_client_says_nothing_of_its_retries() -> None:
     """In a process of its own: pytest takes log lines before they reach standard error."""
     program = (
-        "import vtok.models.fetching, vtok.models.vision.sources\n"
+        "import vtok.models.files.fetching, vtok.models.files.sources\n"
         "from huggingface_hub.utils import http_backoff\n"
         "http_backoff('GET', 'http://127.0.0.1:9/', max_retries=1, base_wait_time=0)"
     )

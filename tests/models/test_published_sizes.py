@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from vtok.models.base import Tokenizer
-from vtok.models.families import CONV_FAMILIES
-from vtok.models.paella import PaellaShape, PaellaTokenizer
+from vtok.models.families.convolutional import CONV_FAMILIES
+from vtok.models.families.paella import PaellaShape, PaellaTokenizer
 
 MUSE_VQGAN = {  # as `vae/config.json` of amused/muse-512-finetuned has it
     "attn_resolutions": [],

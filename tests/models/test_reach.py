@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from vtok.models.base import Tokenizer
-from vtok.models.dalle import DalleShape, DalleTokenizer
-from vtok.models.paella import PaellaShape, PaellaTokenizer
+from vtok.models.families.dalle import DalleShape, DalleTokenizer
+from vtok.models.families.paella import PaellaShape, PaellaTokenizer
 from vtok.models.registry import load_tokenizer
 from vtok.models.vtok_base import VtokBaseTokenizer
 from vtok.models.vtok_base_networks import VtokBaseConfig

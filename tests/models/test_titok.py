@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from vtok.cli.app import app
 from vtok.errors import ShardError, UsageError
+from vtok.models.families.titok import TitokTokenizer
 from vtok.models.registry import convert_tokenizer, load_tokenizer
-from vtok.models.titok import TitokTokenizer
 from vtok.records import Size
 from vtok.resolution import Plan, render
 from vtok.shards.shardset import open_shards

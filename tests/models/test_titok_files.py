@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 from titok_checkpoints import LABELS, hub, model
 
 from vtok.errors import WeightsError
-from vtok.models import fetching
 from vtok.models.building import tokenizer_parts
+from vtok.models.files import fetching
+from vtok.models.files.weights import ModelFolder, load_model
 from vtok.models.registry import load_tokenizer
-from vtok.models.weights import ModelFolder, load_model
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from programs import Program, levels_of, save_program, traced
 from torch import Tensor, nn
 
 from vtok.errors import ShardError, UsageError, WeightsError
-from vtok.models.checkpoint import model_state
-from vtok.models.pickles import read_pickle
+from vtok.models.files.checkpoint import model_state
+from vtok.models.files.pickles import read_pickle
+from vtok.models.files.torchscript import FAMILY
 from vtok.models.registry import convert_tokenizer, load_tokenizer
-from vtok.models.torchscript import FAMILY
 
 
 class Brightness(nn.Module):

@@ -10,9 +10,9 @@ from torch import Tensor
 from vision_models import tower_configs, whole_configs
 
 from vtok.engine.packed import PackedForward, features_forward
+from vtok.models.adapting.sizing import resize
 from vtok.models.base import Encoder
 from vtok.models.registry import load_encoder
-from vtok.models.sizing import resize
 
 CLASSES = {
     "clip": tf.CLIPVisionModel,

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vtok.errors import ShardError, WeightsError
-from vtok.models import unitok
 from vtok.models.base import PixelRange, Tokenizer
+from vtok.models.families.unitok import tokenizer as unitok
+from vtok.models.families.unitok.tokenizer import ProjectionAttention
+from vtok.models.families.unitok.vitamin import GegluMlp
 from vtok.models.registry import convert_tokenizer, load_tokenizer
-from vtok.models.unitok import ProjectionAttention
-from vtok.models.vitamin import GegluMlp
 from vtok.nn.quantizer import VectorQuantizer
 from vtok.records import Size
 

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from vtok.codeshape import CodeShape
 from vtok.errors import WeightsError
 from vtok.models.base import PixelRange, Tokenizer
+from vtok.models.families.vitvqgan import Layer, VitVqTokenizer
 from vtok.models.registry import convert_tokenizer, load_tokenizer
-from vtok.models.vitvqgan import Layer, VitVqTokenizer
 from vtok.nn.quantizer import VectorQuantizer
 from vtok.records import Size
 

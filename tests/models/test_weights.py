@@ -9,10 +9,10 @@ from checkpoints import chameleon, chameleon_hf, llamagen, open_magvit2, rewrite
 from safetensors.torch import load_file, save_file
 
 from vtok.errors import UnknownNameError, WeightsError
-from vtok.models.checkpoint import model_state
-from vtok.models.pickles import read_pickle
+from vtok.models.files.checkpoint import model_state
+from vtok.models.files.pickles import read_pickle
+from vtok.models.files.weights import open_folder
 from vtok.models.registry import load_encoder, load_tokenizer
-from vtok.models.weights import open_folder
 
 
 def test_missing_extra_and_misshapen_tensors_are_named(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from seeded import seeded_state
 from torch import Tensor
 
+from vtok.models.families.titok import TitokTokenizer
 from vtok.models.registry import load_tokenizer
-from vtok.models.titok import TitokTokenizer
 
 LABELS = ["titok", "titok-vq8k"]  # with proxies and cosine; with pixels and distances
 STATES: dict[str, dict[str, Tensor]] = {}

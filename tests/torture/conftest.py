@@ -50,9 +50,9 @@ def photos(work: Path) -> Path:
 def model(work: Path) -> Path:
     import torch
 
+    from vtok.models.files.weights import save_folder
     from vtok.models.vtok_base import VtokBaseTokenizer
     from vtok.models.vtok_base_networks import VtokBaseConfig
-    from vtok.models.weights import save_folder
 
     config = VtokBaseConfig(
         width=16, hidden=16, encoder_layers="c", decoder_layers="c", num_heads=2, window=4,

@@ -189,7 +189,7 @@ def check_list(data: bytes) -> None:
 
 def check_pickle(data: bytes) -> None:
     """Read weights without running them."""
-    from vtok.models.pickles import read_pickle
+    from vtok.models.files.pickles import read_pickle
 
     with tempfile.NamedTemporaryFile(suffix=".pt") as file:
         file.write(data)
@@ -216,9 +216,9 @@ def small_model() -> Path:
     """Return a model folder, made once."""
     import torch
 
+    from vtok.models.files.weights import save_folder
     from vtok.models.vtok_base import VtokBaseTokenizer
     from vtok.models.vtok_base_networks import VtokBaseConfig
-    from vtok.models.weights import save_folder
 
     if not _MODEL:
         config = VtokBaseConfig(

@@ -138,7 +138,7 @@ def make_model(folder: Path) -> Path:
     program = (
         "import sys, torch; torch.manual_seed(0);"
         "from vtok.models.vtok_base import VtokBaseConfig as C, VtokBaseTokenizer as T;"
-        "from vtok.models.weights import save_folder; from pathlib import Path;"
+        "from vtok.models.files.weights import save_folder; from pathlib import Path;"
         "c = C(width=16, hidden=16, encoder_layers='c', decoder_layers='c', num_heads=2, window=4,"
         " codebook_size=300, code_dim=8); save_folder(Path(sys.argv[1]), T(c), c.to_json())"
     )

@@ -13,30 +13,30 @@ from torch import Tensor
 
 from vtok.errors import UnknownNameError, WeightsError
 from vtok.models.base import PixelRange, Tokenizer
-from vtok.models.conv_tokenizer import ConvTokenizer
-from vtok.models.convnet import TAMING
-from vtok.models.cosmos import FAMILY as COSMOS
-from vtok.models.cosmos import cosmos_model
-from vtok.models.dalle import FAMILY as DALLE
-from vtok.models.dalle import DalleTokenizer, dalle_shape, dalle_state
-from vtok.models.emu3 import emu3_config, emu3_state
-from vtok.models.families import CONV_FAMILIES, SIGNED, UNIT, flat_config, recognised
-from vtok.models.paella import FAMILY as PAELLA
-from vtok.models.paella import PaellaTokenizer, paella_shape, paella_state
-from vtok.models.rqvae import FAMILY as RQVAE
-from vtok.models.rqvae import rqvae_model
-from vtok.models.titok import FAMILY as TITOK
-from vtok.models.titok import TitokTokenizer
-from vtok.models.titokshape import titok_shape, titok_state
-from vtok.models.unitok import FAMILY as UNITOK
-from vtok.models.unitok import UnitokTokenizer
-from vtok.models.unitokshape import unitok_shape, unitok_state
-from vtok.models.vitvqgan import FAMILY as VIT_VQGAN
-from vtok.models.vitvqgan import VitVqTokenizer
-from vtok.models.vitvqganshape import vitvq_shape, vitvq_state
+from vtok.models.families.convnet.networks import TAMING
+from vtok.models.families.convnet.tokenizer import ConvTokenizer
+from vtok.models.families.convolutional import CONV_FAMILIES, SIGNED, UNIT, flat_config, recognised
+from vtok.models.families.cosmos import FAMILY as COSMOS
+from vtok.models.families.cosmos import cosmos_model
+from vtok.models.families.dalle import FAMILY as DALLE
+from vtok.models.families.dalle import DalleTokenizer, dalle_shape, dalle_state
+from vtok.models.families.emu3 import emu3_config, emu3_state
+from vtok.models.families.paella import FAMILY as PAELLA
+from vtok.models.families.paella import PaellaTokenizer, paella_shape, paella_state
+from vtok.models.families.rqvae import FAMILY as RQVAE
+from vtok.models.families.rqvae import rqvae_model
+from vtok.models.families.titok import FAMILY as TITOK
+from vtok.models.families.titok import TitokTokenizer
+from vtok.models.families.titok_shape import titok_shape, titok_state
+from vtok.models.families.unitok.shape import unitok_shape, unitok_state
+from vtok.models.families.unitok.tokenizer import FAMILY as UNITOK
+from vtok.models.families.unitok.tokenizer import UnitokTokenizer
+from vtok.models.families.vitvqgan import FAMILY as VIT_VQGAN
+from vtok.models.families.vitvqgan import VitVqTokenizer
+from vtok.models.families.vitvqgan_shape import vitvq_shape, vitvq_state
+from vtok.models.families.wrapped import DiffusersTokenizer, Emu3Tokenizer
 from vtok.models.vtok_base import VtokBaseTokenizer
 from vtok.models.vtok_base_networks import FAMILY, VtokBaseConfig
-from vtok.models.wrapped import DiffusersTokenizer, Emu3Tokenizer
 
 _CODEBOOK = "quantizer.codebook"
 

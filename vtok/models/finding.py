@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vtok.errors import UnknownNameError, UsageError, WeightsError
-from vtok.models.fetching import fetched, fetched_preset
-from vtok.models.modelfiles import CONFIG_NAME, WEIGHTS_SUFFIXES
+from vtok.models.files.fetching import fetched, fetched_preset
+from vtok.models.files.folder import CONFIG_NAME, WEIGHTS_SUFFIXES
+from vtok.models.files.sources import FolderSource, HubSource, ModelSource, read_json
+from vtok.models.files.weights import ModelFolder, open_folder
 from vtok.models.presets import PRESETS
 from vtok.models.vision.published import ENCODERS
-from vtok.models.vision.sources import FolderSource, HubSource, ModelSource, read_json
 from vtok.models.vision.timm_models import is_timm
-from vtok.models.weights import ModelFolder, open_folder
 
 _SHIPPED = Path(__file__).parent / "shipped"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

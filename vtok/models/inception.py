@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vtok.errors import WeightsError
-from vtok.models.weights import load_model, open_folder, read_state
+from vtok.models.files.weights import load_model, open_folder, read_state
 
 FEATURE_DIM = 2048
 INPUT_PX = 299

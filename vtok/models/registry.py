@@ -11,12 +11,13 @@ from pathlib import Path
 from torch import Tensor
 
 from vtok.errors import UsageError, WeightsError
-from vtok.models import torchscript
 from vtok.models.base import Encoder, EncoderSpec, Output, Tokenizer
 from vtok.models.building import Parts, tokenizer_parts, vtok_base_config
-from vtok.models.converted import check_converted_output, write_converted
+from vtok.models.files import torchscript
+from vtok.models.files.converted import check_converted_output, write_converted
+from vtok.models.files.pickles import is_program
+from vtok.models.files.weights import ModelFolder, load_model, read_model, read_state
 from vtok.models.finding import SHIPPED, find_folder, is_of_timm, vision_source
-from vtok.models.pickles import is_program
 from vtok.models.presets import PRESETS
 from vtok.models.vision.loading import load_vision_encoder, vision_spec
 from vtok.models.vision.sequence import ModelSequence
@@ -26,7 +27,6 @@ from vtok.models.vit import FAMILY as VIT_FAMILY
 from vtok.models.vit import vit_from_json
 from vtok.models.vtok_base import VtokBaseEncoder
 from vtok.models.vtok_base_networks import FAMILY
-from vtok.models.weights import ModelFolder, load_model, read_model, read_state
 
 DEFAULT_MODEL = "vtok-base"
 _ENCODER_SKIPS = ("quantizer.", "synthesis.")  # of this package's own model

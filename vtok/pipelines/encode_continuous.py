@@ -12,10 +12,10 @@ from vtok.engine.runner import EncodedSample
 from vtok.engine.times import StageTimes
 from vtok.errors import UsageError
 from vtok.models import registry
+from vtok.models.adapting.projecting import ProjectorRequest, project
+from vtok.models.adapting.projector_file import ProjectorKind, projector_digest
+from vtok.models.adapting.sizing import resize
 from vtok.models.base import Encoder
-from vtok.models.projecting import ProjectorRequest, project
-from vtok.models.projectorfile import ProjectorKind, projector_digest
-from vtok.models.sizing import resize
 from vtok.models.vision.sequence import ModelSequence
 from vtok.pipelines.config.commands import (
     EncodeContinuousConfig,

@@ -20,9 +20,9 @@ from PIL import Image
 
 from vtok.engine.quality import psnr
 from vtok.io.files import folder_lock, make_folder, remove_partials, write_bytes
+from vtok.models.files.weights import ModelFolder, save_folder
 from vtok.models.vtok_base import VtokBaseTokenizer
 from vtok.models.vtok_base_networks import VtokBaseConfig
-from vtok.models.weights import ModelFolder, save_folder
 from vtok.report import Pair, contact_sheet
 from vtok.training.crops import RandomCrops
 from vtok.training.photographs import Photographs

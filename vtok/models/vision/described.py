@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from vtok.errors import WeightsError
-from vtok.models.modelfiles import CONFIG_NAME
+from vtok.models.files.folder import CONFIG_NAME
+from vtok.models.files.sources import ModelSource, read_json
 from vtok.models.vision import internvit
 from vtok.models.vision.preprocessing import Preprocessing, preprocessing_of
 from vtok.models.vision.skeleton import quiet, transformers_for
-from vtok.models.vision.sources import ModelSource, read_json
 from vtok.models.vision.towers import TOWERS, Tower, image_px_of, patch_px_of
 from vtok.models.vision.wholes import WHOLES, Whole
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from vtok.errors import WeightsError
-from vtok.models.modelfiles import CONFIG_NAME
-from vtok.models.vision.checkpoints import open_weights
-from vtok.models.vision.sources import ModelSource, read_json
-from vtok.models.vision.tensors import Tensors, rows_of
+from vtok.models.files.folder import CONFIG_NAME
+from vtok.models.files.partial import open_weights
+from vtok.models.files.sources import ModelSource, read_json
+from vtok.models.files.tensors import Tensors, rows_of
 
 Facts = Mapping[str, Any]
 

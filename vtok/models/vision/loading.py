@@ -9,6 +9,7 @@ from typing import Any
 
 from vtok.errors import UsageError
 from vtok.models.base import Encoder, EncoderSpec, Output
+from vtok.models.files.sources import ModelSource
 from vtok.models.vision import internvit
 from vtok.models.vision.described import DUALS, VisionModel, described
 from vtok.models.vision.encoder import (
@@ -26,7 +27,6 @@ from vtok.models.vision.encoder import (
 from vtok.models.vision.packing import PACKED
 from vtok.models.vision.preprocessing import Preprocessing
 from vtok.models.vision.skeleton import built
-from vtok.models.vision.sources import ModelSource
 from vtok.models.vision.towers import Layers, image_px_of, patch_px_of
 from vtok.records import Size
 

@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from vtok.errors import UsageError, WeightsError
+from vtok.models.files.sources import ModelSource
+from vtok.models.files.tensors import Tensors
 from vtok.models.vision.internvit import config_of, tensors_of
-from vtok.models.vision.sources import ModelSource
-from vtok.models.vision.tensors import Tensors
 from vtok.models.vision.wholes import WHOLES
 from vtok.resolution.parts import Run
 from vtok.resolution.plan import Plan

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vtok.errors import WeightsError
-from vtok.models.vision.tensors import Tensors
+from vtok.models.files.tensors import Tensors
 
 _MAX_NAMES_SHOWN = 5
 

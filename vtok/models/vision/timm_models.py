@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from vtok.errors import UsageError, WeightsError
 from vtok.models.base import Encoder, EncoderSpec, Output, PixelRange
-from vtok.models.modelfiles import CONFIG_NAME
-from vtok.models.vision.checkpoints import open_weights
-from vtok.models.vision.sources import ModelSource, read_json
-from vtok.models.vision.tensors import Tensors
+from vtok.models.files.folder import CONFIG_NAME
+from vtok.models.files.partial import open_weights
+from vtok.models.files.sources import ModelSource, read_json
+from vtok.models.files.tensors import Tensors
 from vtok.records import Size
 
 Facts = Mapping[str, Any]

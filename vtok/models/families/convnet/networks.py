@@ -16,9 +16,9 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vtok.models.convnorm import AdaptiveNorm, SpatialNorm, group_norm
-from vtok.models.convresize import Downsample, NearestUpsample, PixelUpsample
-from vtok.models.convshape import Level, Stack
+from vtok.models.families.convnet.norms import AdaptiveNorm, SpatialNorm, group_norm
+from vtok.models.families.convnet.resizing import Downsample, NearestUpsample, PixelUpsample
+from vtok.models.families.convnet.shape import Level, Stack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

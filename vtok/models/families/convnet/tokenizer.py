@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from vtok.codeshape import CodeShape
 from vtok.errors import WeightsError
 from vtok.models.base import PixelRange, TokenizerSpec
-from vtok.models.convnet import Analysis, ConvStyle, Synthesis
-from vtok.models.convshape import ConvShape
+from vtok.models.families.convnet.networks import Analysis, ConvStyle, Synthesis
+from vtok.models.families.convnet.shape import ConvShape
 from vtok.models.quantized import QuantizedTokenizer
 from vtok.nn.quantizer import (
     BinaryQuantizer,

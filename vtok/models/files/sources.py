@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
 )
 
 from vtok.errors import WeightsError
-from vtok.models.hub import unfetched
+from vtok.models.files.hub import unfetched
 
 _MAX_JSON_BYTES = 64 << 20
 

@@ -5,18 +5,18 @@ read, or fetched, that are asked for; pickles have no ranges: of those, whole fi
 are asked for. Knows no architecture.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 
 from torch import Tensor
 
 from vtok.errors import WeightsError
-from vtok.models.modelfiles import SAFETENSORS, WEIGHTS_NAME
-from vtok.models.pickles import read_pickle
-from vtok.models.vision.safefile import SafeFiles
-from vtok.models.vision.sources import MissingFileError, ModelSource, read_json
-from vtok.models.vision.tensors import Digest, Tensors, places_of, rows_of
+from vtok.models.files.folder import SAFETENSORS, WEIGHTS_NAME
+from vtok.models.files.pickles import read_pickle
+from vtok.models.files.safe_file import SafeFiles
+from vtok.models.files.sources import MissingFileError, ModelSource, read_json
+from vtok.models.files.tensors import FiledTensors, Tensors, places_of, rows_of
 
 _INDEX = ".index.json"
 _PICKLE, _PICKLE_NAME = ".bin", "pytorch_model.bin"
@@ -40,7 +40,7 @@ def open_weights(source: ModelSource) -> Tensors:
         return PickledFiles(_PICKLE_NAME, source)
 
 
-class PickledFiles:
+class PickledFiles(FiledTensors):
     """The tensors of a checkpoint as torch pickles them; nothing in the files is run.
 
     A file is in memory while its tensors are read.
@@ -49,32 +49,18 @@ class PickledFiles:
         files: The file's name; or of many files, tensor's name → the name of its file.
         source: Where they are.
 
-    Attributes:
-        num_bytes_read: Of its files, up to now.
-
     Raises:
         WeightsError: the one file is missing, damaged, or no checkpoint.
     """
 
     def __init__(self, files: str | Mapping[str, str], source: ModelSource) -> None:
+        super().__init__()
         self._source = source
-        self._digest = Digest()
         self._held: dict[str, Tensor] | None = None
-        self.num_bytes_read = 0
         if isinstance(files, str):
             self._held = self._state(files)  # names are nowhere else
             files = dict.fromkeys(self._held, files)
         self._files = files
-
-    @property
-    def names(self) -> Collection[str]:
-        """The names of all of its tensors."""
-        return self._files.keys()
-
-    @property
-    def sha256(self) -> str:
-        """Digest of all tensors read so far: that of the same tensors in safetensors."""
-        return self._digest.hexdigest()
 
     def read(self, names: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
         """Yield these tensors, file by file, each in memory of its own.

@@ -16,8 +16,8 @@ from torch.nn import functional
 from vtok.codeshape import CodeShape
 from vtok.errors import ShardError
 from vtok.models.base import PixelRange, Tokenizer, TokenizerSpec
-from vtok.models.unitokshape import UnitokShape
-from vtok.models.vitamin import DOWNSAMPLE, GegluMlp, VitaminDecoder, VitaminEncoder
+from vtok.models.families.unitok.shape import UnitokShape
+from vtok.models.families.unitok.vitamin import DOWNSAMPLE, GegluMlp, VitaminDecoder, VitaminEncoder
 from vtok.nn.quantizer import ProductQuantizer, VectorQuantizer
 
 FAMILY = "unitok"

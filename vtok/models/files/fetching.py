@@ -10,8 +10,8 @@ from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from vtok.errors import WeightsError
-from vtok.models.hub import unfetched
-from vtok.models.modelfiles import CONFIG_NAME, PROGRAM, SAFETENSORS, WEIGHTS_NAME
+from vtok.models.files.folder import CONFIG_NAME, PROGRAM, SAFETENSORS, WEIGHTS_NAME
+from vtok.models.files.hub import unfetched
 from vtok.models.presets import Preset
 
 # What a hub's repository is asked for: no optimizer states, no flax copies, no samples.

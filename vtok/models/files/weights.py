@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from vtok.errors import WeightsError
 from vtok.io.files import make_folder, write_bytes
-from vtok.models.checkpoint import model_state, trainer_arguments
-from vtok.models.modelfiles import CONFIG_NAME, SAFETENSORS, WEIGHTS_NAME, ModelFiles, find_files
-from vtok.models.pickles import read_pickle
+from vtok.models.files.checkpoint import model_state, trainer_arguments
+from vtok.models.files.folder import CONFIG_NAME, SAFETENSORS, WEIGHTS_NAME, ModelFiles, find_files
+from vtok.models.files.pickles import read_pickle
 
 CONVERTED = "vtok-model"
 _MAX_NAMES_SHOWN = 5

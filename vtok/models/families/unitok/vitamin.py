@@ -13,7 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vtok.models.vitaminconv import Doubling, InverseStem, Reduction, Stage, Stem, blocks_of
+from vtok.models.families.unitok.vitamin_conv import (
+    Doubling,
+    InverseStem,
+    Reduction,
+    Stage,
+    Stem,
+    blocks_of,
+)
 
 HEAD_DIM = 64  # of ViTamin of every size
 DOWNSAMPLE = 16  # by the stem, two stages and the convolution behind them

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from vtok.errors import WeightsError
 from vtok.models.base import PixelRange, Tokenizer, TokenizerSpec
+from vtok.models.files.weights import ModelFolder
 from vtok.models.presets import PRESETS
-from vtok.models.weights import ModelFolder
 from vtok.nn.quantizer.protocol import checked_indices
 from vtok.quantities import counted
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from vtok.errors import WeightsError
-from vtok.models.standins import Allowed, StorageLabel
+from vtok.models.files.standins import Allowed, StorageLabel
 
 _MAX_PICKLE_BYTES = 32 << 20  # of structure, without tensors: Lightning's largest hold some 3 MiB
 _MAX_RECORDS = 100_000

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from vtok.errors import WeightsError
-from vtok.models.convreading import shape_from_tensors
-from vtok.models.convshape import ConvShape
-from vtok.models.keymaps import TAMING
+from vtok.models.families.convnet.reading import shape_from_tensors
+from vtok.models.families.convnet.shape import ConvShape
+from vtok.models.families.keymaps import TAMING
 
 FAMILY = "rq-vae"
 MARK = "quantizer.codebooks.0.weight"  # a name that it alone has

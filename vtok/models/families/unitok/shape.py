@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from vtok.errors import WeightsError
-from vtok.models.vitamin import DOWNSAMPLE, HEAD_DIM, BlocksShape
-from vtok.models.vitaminconv import Stage
+from vtok.models.families.unitok.vitamin import DOWNSAMPLE, HEAD_DIM, BlocksShape
+from vtok.models.families.unitok.vitamin_conv import Stage
 from vtok.records import Grid, Size
 
 _SIDE_PX = 256

@@ -28,8 +28,8 @@ from vtok.io.files import (
     write_bytes,
 )
 from vtok.models.base import Tokenizer
-from vtok.models.modelfiles import CONFIG_NAME, WEIGHTS_NAME
-from vtok.models.weights import CONVERTED, ModelFolder, open_folder
+from vtok.models.files.folder import CONFIG_NAME, WEIGHTS_NAME
+from vtok.models.files.weights import CONVERTED, ModelFolder, open_folder
 
 VERSION = 1
 

@@ -19,9 +19,9 @@ from typing import Any
 from torch import Tensor
 
 from vtok.errors import WeightsError
-from vtok.models.convreading import shape_from_tensors
-from vtok.models.convshape import ConvShape, Stack
-from vtok.models.keymaps import TAMING, KeyMap
+from vtok.models.families.convnet.reading import shape_from_tensors
+from vtok.models.families.convnet.shape import ConvShape, Stack
+from vtok.models.families.keymaps import TAMING, KeyMap
 from vtok.nn.patching import Patching, PatchMethod
 
 FAMILY = "cosmos"

@@ -8,7 +8,7 @@ many files, only those are opened whose tensors are asked for. Knows no architec
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, BinaryIO, NamedTuple
 
@@ -17,7 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from torch import Tensor
 
 from vtok.errors import WeightsError
-from vtok.models.vision.tensors import Digest, bytes_of, check_rows
+from vtok.models.files.tensors import FiledTensors, bytes_of, check_rows
 
 Opener = Callable[[str], BinaryIO]
 
@@ -55,7 +55,7 @@ class Entry(NamedTuple):
     shape: tuple[int, ...]
 
 
-class SafeFiles:
+class SafeFiles(FiledTensors):
     """The tensors of a checkpoint of one or many files.
 
     Args:
@@ -63,34 +63,20 @@ class SafeFiles:
         open_file: Name → the file, opened to read bytes at any position.
         where: For messages.
 
-    Attributes:
-        num_bytes_read: Of its files, up to now.
-
     Raises:
         WeightsError: the one file is missing, or its header is damaged.
     """
 
     def __init__(self, files: str | Mapping[str, str], open_file: Opener, where: str) -> None:
+        super().__init__()
         self._open = open_file
         self._where = where
-        self._digest = Digest()
         self._entries: dict[str, Entry] = {}
         self._headers: set[str] = set()
-        self.num_bytes_read = 0
         if isinstance(files, str):
             self._read_header(files)
             files = {name: entry.file for name, entry in self._entries.items()}
         self._files = files
-
-    @property
-    def names(self) -> Collection[str]:
-        """The names of all of its tensors."""
-        return self._files.keys()
-
-    @property
-    def sha256(self) -> str:
-        """Digest of all tensors read so far, whatever files they lie in; 64 hexadecimal digits."""
-        return self._digest.hexdigest()
 
     def read(self, names: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
         """Yield these tensors in the order that they lie in, each in memory of its own.

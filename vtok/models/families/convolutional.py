@@ -11,19 +11,20 @@ from typing import Any, Literal
 from torch import Tensor
 
 from vtok.errors import WeightsError
-from vtok.models import convnet, keymaps
 from vtok.models.base import PixelRange
-from vtok.models.conv_tokenizer import ConvTokenizer, QuantizerKind
-from vtok.models.convnet import ConvStyle
-from vtok.models.convreading import ConfigFields, shape_from_config, shape_from_tensors
-from vtok.models.convshape import ConvShape
-from vtok.models.cosmos import FAMILY as COSMOS
-from vtok.models.cosmos import MARKS as COSMOS_MARKS
-from vtok.models.keymaps import KeyMap
-from vtok.models.rqvae import FAMILY as RQVAE
-from vtok.models.rqvae import MARK as RQVAE_MARK
-from vtok.models.vitvqgan import FAMILY as VIT_VQGAN
-from vtok.models.vitvqgan import MARK as VIT_VQGAN_MARK
+from vtok.models.families import keymaps
+from vtok.models.families.convnet import networks
+from vtok.models.families.convnet.networks import ConvStyle
+from vtok.models.families.convnet.reading import ConfigFields, shape_from_config, shape_from_tensors
+from vtok.models.families.convnet.shape import ConvShape
+from vtok.models.families.convnet.tokenizer import ConvTokenizer, QuantizerKind
+from vtok.models.families.cosmos import FAMILY as COSMOS
+from vtok.models.families.cosmos import MARKS as COSMOS_MARKS
+from vtok.models.families.keymaps import KeyMap
+from vtok.models.families.rqvae import FAMILY as RQVAE
+from vtok.models.families.rqvae import MARK as RQVAE_MARK
+from vtok.models.families.vitvqgan import FAMILY as VIT_VQGAN
+from vtok.models.families.vitvqgan import MARK as VIT_VQGAN_MARK
 
 _VAR_SCALES = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)
 _MAX_SIDE = 1 << 10
@@ -66,7 +67,7 @@ class ConvFamily:
     name: str
     keys: KeyMap
     quantizer: QuantizerKind
-    style: ConvStyle = convnet.TAMING
+    style: ConvStyle = networks.TAMING
     pixels: PixelRange = SIGNED
     fields: tuple[ConfigFields, ...] = (ConfigFields(),)
     mid: Literal["attention", "blocks"] = "attention"
@@ -133,7 +134,7 @@ CONV_FAMILIES: dict[str, ConvFamily] = {
             name="maskgit",
             keys=keymaps.MASKGIT,
             quantizer="l2",
-            style=convnet.MASKGIT,
+            style=networks.MASKGIT,
             pixels=UNIT,
             fields=(replace(_MUSE, attention=None),),  # its code reads, and never uses them
             mid="blocks",
@@ -144,7 +145,7 @@ CONV_FAMILIES: dict[str, ConvFamily] = {
             name="muse-vqgan",
             keys=keymaps.TAMING,
             quantizer="l2",
-            style=convnet.MUSE,
+            style=networks.MUSE,
             pixels=UNIT,
             fields=(_MUSE,),
         ),
@@ -152,16 +153,16 @@ CONV_FAMILIES: dict[str, ConvFamily] = {
             name="movq",
             keys=keymaps.MOVQ,
             quantizer="l2",
-            style=convnet.MUSE_MOVQ,
+            style=networks.MUSE_MOVQ,
             pixels=UNIT,
             fields=(_MUSE,),
         ),
-        ConvFamily(name="kandinsky-movq", keys=keymaps.MOVQ, quantizer="l2", style=convnet.MOVQ),
+        ConvFamily(name="kandinsky-movq", keys=keymaps.MOVQ, quantizer="l2", style=networks.MOVQ),
         ConvFamily(
             name="open-magvit2",
             keys=keymaps.MAGVIT2,
             quantizer="little",
-            style=convnet.MAGVIT2,
+            style=networks.MAGVIT2,
             fields=(ConfigFields(attention=None),),
             mid="blocks",
             more_decoder_blocks=0,

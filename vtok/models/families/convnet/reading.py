@@ -14,7 +14,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from vtok.errors import WeightsError
-from vtok.models.convshape import ConvShape, Level, MidLayer, Stack
+from vtok.models.families.convnet.shape import ConvShape, Level, MidLayer, Stack
 
 _REFINER = re.compile(r"quantizer\.refine\.\d+\.weight")
 _MAX_LEVELS = 8

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from vtok.errors import WeightsError
 from vtok.models.base import PixelRange, TokenizerSpec
-from vtok.models.conv_tokenizer import ProjectedLogits
+from vtok.models.families.convnet.tokenizer import ProjectedLogits
 from vtok.models.quantized import QuantizedTokenizer
 from vtok.models.reach import Reach
 

@@ -45,6 +45,29 @@ class Tensors(Protocol):
         """
 
 
+class FiledTensors:
+    """What the tensors of any format have: the files that hold them, the digest of those read.
+
+    Attributes:
+        num_bytes_read: Of its files, up to now.
+    """
+
+    def __init__(self) -> None:
+        self._files: Mapping[str, str] = {}  # name → the name of its file
+        self._digest = Digest()
+        self.num_bytes_read = 0
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of all of its tensors."""
+        return self._files.keys()
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all tensors read so far, the same in every format; 64 hexadecimal digits."""
+        return self._digest.hexdigest()
+
+
 class Digest:
     """Of tensors by name, in whatever order they come."""
 

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from vtok.errors import WeightsError
-from vtok.models.convreading import tensor_size
+from vtok.models.families.convnet.reading import tensor_size
 from vtok.records import Grid
 
 _HEAD_CHANNELS = 64

@@ -13,9 +13,9 @@ from typing import Any
 from torch import Tensor
 
 from vtok.errors import WeightsError
-from vtok.models.convreading import stack_from_tensors, tensor_size
-from vtok.models.convshape import Stack
-from vtok.models.keymaps import MASKGIT, KeyMap
+from vtok.models.families.convnet.reading import stack_from_tensors, tensor_size
+from vtok.models.families.convnet.shape import Stack
+from vtok.models.families.keymaps import MASKGIT, KeyMap
 from vtok.nn.quantizer import Metric
 from vtok.quantities import counted
 

@@ -18,9 +18,9 @@ from torch.nn import functional
 from vtok.codeshape import CodeShape
 from vtok.errors import UsageError, WeightsError
 from vtok.models.base import PixelRange, TokenizerSpec
-from vtok.models.convnet import MASKGIT, Synthesis
+from vtok.models.families.convnet.networks import MASKGIT, Synthesis
+from vtok.models.families.titok_shape import HEAD_CHANNELS, TitokShape, TowerShape
 from vtok.models.quantized import QuantizedTokenizer
-from vtok.models.titokshape import HEAD_CHANNELS, TitokShape, TowerShape
 from vtok.nn.block import Block
 from vtok.nn.quantizer import VectorQuantizer
 from vtok.records import Size

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from vtok.errors import WeightsError
 from vtok.io.files import sha256_file, write_bytes
-from vtok.models.modelfiles import SAFETENSORS
-from vtok.models.weights import ModelFolder, load_model, read_state
+from vtok.models.files.folder import SAFETENSORS
+from vtok.models.files.weights import ModelFolder, load_model, read_state
 from vtok.nn.projector import LinearProjector, MlpProjector, PixelShuffleProjector, Projector
 from vtok.nn.resampler import Resampler
 from vtok.quantities import counted

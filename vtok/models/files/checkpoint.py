@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from vtok.errors import WeightsError
-from vtok.models.standins import Inert, Scripted, module_state, scripted_state
+from vtok.models.files.standins import Inert, Scripted, module_state, scripted_state
 
 # The first that is there. LlamaGen's trainer writes `ema` beside `model`, and its own evaluation
 # takes `ema`; UniTok's keeps the model in a `trainer`, beside a discriminator and optimizers.

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from vtok.codeshape import CodeShape
 from vtok.models.base import PixelRange, TokenizerSpec
+from vtok.models.families.vitvqgan_shape import TransformerShape, VitVqShape
 from vtok.models.quantized import QuantizedTokenizer
-from vtok.models.vitvqganshape import TransformerShape, VitVqShape
 from vtok.nn.quantizer import Metric, ResidualQuantizer, VectorQuantizer
 from vtok.records import Size
 

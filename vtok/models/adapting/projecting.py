@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from vtok.errors import UsageError, WeightsError
-from vtok.models.base import Encoder, EncoderSpec, ProjectorFacts
-from vtok.models.projectorfile import (
+from vtok.models.adapting.projector_file import (
     ProjectorKind,
     make_projector,
     projector_digest,
     read_projector,
 )
+from vtok.models.base import Encoder, EncoderSpec, ProjectorFacts
 from vtok.nn.projector import Projector
 from vtok.records import Grid, Size
 

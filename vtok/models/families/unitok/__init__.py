@@ -1,0 +1,1 @@
+"""UniTok: a `tokenizer` between two ViTamins (`vitamin`, `vitamin_conv`), its `shape` read."""
