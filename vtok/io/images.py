@@ -24,6 +24,7 @@ from vtok.io.colour import WHITE, Colour, to_srgb
 from vtok.io.foreign import decoder_errors, open_image
 from vtok.io.headers import ImageHeader, read_header, sniff
 from vtok.io.limits import FORMATS, DecodeLimits
+from vtok.io.plain_jpegs import plain_size
 from vtok.io.scans import count_scans, is_too_short, takes_one_scan
 from vtok.records import Size
 
@@ -103,24 +104,31 @@ def decode(
     """
     limits = limits or DecodeLimits()
     check_file_bytes(len(data), limits)
-    header = read_header(data, formats=limits.formats)
+    plain = plain_size(data) if "JPEG" in limits.formats else None
+    if plain is not None:
+        header = ImageHeader(format="JPEG", size=plain, mode="RGB", orientation=1, num_frames=1)
+    else:
+        header = read_header(data, formats=limits.formats)
     check_limits(header, limits)
     if header.format == "JPEG":
-        _check_scans(data, limits)
+        if plain is None:
+            _check_scans(data, limits)
         if is_too_short(data, header.size.num_pixels):
             raise CorruptImageError(f"JPEG: {len(data)} bytes cannot hold {header.size} pixels")
+    reduction = _reduction(header, choose_reduction)
+    if plain is not None:
+        pixels = _turbo_pixels(data, header.size, reduction)
+        if pixels is not None:
+            return _as_decoded(pixels, header, reduction)
     with open_image(io.BytesIO(data), (header.format,), max_pixels=limits.max_pixels) as stored:
         _check_agreement(stored, header)
-        done = ["first-frame"] if header.num_frames > 1 else []
-        reduction = _reduction(header, choose_reduction)
-        if reduction > 1:
-            done.append(f"reduced-{reduction}")
-        pixels = _turbo_pixels(data, stored, header, reduction)
+        pixels = None
+        if header.format == "JPEG" and stored.mode == "RGB" and plain is None:
+            stored_size = Size(height=stored.height, width=stored.width)
+            pixels = _turbo_pixels(data, stored_size, reduction)
         if pixels is not None and header.orientation == 1 and "icc_profile" not in stored.info:
-            _check_decoded(header, reduction, pixels.shape[0], pixels.shape[1])
-            return DecodedImage(
-                picture=pixels, size=header.size, conversions=tuple(done), reduction=reduction
-            )
+            return _as_decoded(pixels, header, reduction)
+        done = _begun(header, reduction)
         picture = _load(stored, reduction, pixels)
         if header.orientation != 1:
             done.append(f"orientation-{header.orientation}")
@@ -149,15 +157,31 @@ def _reduction(header: ImageHeader, choose: ChooseReduction | None) -> int:
     return reduction
 
 
-def _turbo_pixels(
-    data: bytes, stored: Image.Image, header: ImageHeader, reduction: int
-) -> Pixels | None:
-    """Return the stored pixels where simplejpeg has them; they are Pillow's."""
-    if header.format != "JPEG" or stored.mode != "RGB":
-        return None
+def _turbo_pixels(data: bytes, stored: Size, reduction: int) -> Pixels | None:
+    """Return the stored pixels of a JPEG in mode RGB where simplejpeg has them; they are Pillow's.
+
+    Args:
+        data: The encoded image.
+        stored: Its size before it is turned upright.
+        reduction: How many pixels a side become one.
+    """
     if reduction == 1:
         return turbo.decode_rgb(data)
-    return turbo.decode_rgb(data, (-(-stored.height // reduction), -(-stored.width // reduction)))
+    reduced = _reduced(stored, reduction)
+    return turbo.decode_rgb(data, (reduced.height, reduced.width))
+
+
+def _as_decoded(pixels: Pixels, header: ImageHeader, reduction: int) -> DecodedImage:
+    """Return pixels that are upright and in sRGB as they are."""
+    _check_decoded(header, reduction, pixels.shape[0], pixels.shape[1])
+    done = tuple(_begun(header, reduction))
+    return DecodedImage(picture=pixels, size=header.size, conversions=done, reduction=reduction)
+
+
+def _begun(header: ImageHeader, reduction: int) -> list[str]:
+    """Return the codes of what is done to every picture of such a header while it is decoded."""
+    done = ["first-frame"] if header.num_frames > 1 else []
+    return [*done, f"reduced-{reduction}"] if reduction > 1 else done
 
 
 def _load(stored: Image.Image, reduction: int, pixels: Pixels | None) -> Image.Image:
