@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 Pixels = npt.NDArray[np.uint8]
 _Decode = Callable[..., Pixels]
@@ -47,24 +47,27 @@ def _decode_at(decode: _Decode, data: bytes, size: tuple[int, int]) -> Pixels | 
 def _trusted() -> _Decode | None:
     """Return simplejpeg's decoder if it is here and its pixels are Pillow's."""
     try:
-        from simplejpeg import decode_jpeg
+        from simplejpeg import decode_jpeg, encode_jpeg
     except ImportError:
         return None
     decode: _Decode = decode_jpeg
     rows, cols = np.mgrid[0:_PROBE_PX, 0 : 2 * _PROBE_PX].astype(np.float64)
     waves = [127 + 120 * np.sin(rows / (2 + k) + k) * np.cos(cols * (k + 1) / 5) for k in range(3)]
-    probe = Image.fromarray(np.stack(waves, 2).astype(np.uint8))
-    for subsampling in (0, 1, 2):
-        buffer = io.BytesIO()
-        probe.save(buffer, "JPEG", quality=80, subsampling=subsampling)
-        data = buffer.getvalue()
-        if not np.array_equal(np.asarray(Image.open(buffer)), decode(data, "RGB")):
+    probe = np.stack(waves, 2).astype(np.uint8)
+    for subsampling in ("444", "422", "420"):
+        data = encode_jpeg(probe, 80, "RGB", subsampling)
+        if not np.array_equal(np.asarray(_open(data)), decode(data, "RGB")):
             return None
         for reduction in (2, 4, 8):
-            reduced = Image.open(buffer)
+            reduced = _open(data)
             reduced.draft(None, (reduced.width // reduction, reduced.height // reduction))
             theirs = np.asarray(reduced)
             ours = _decode_at(decode, data, (theirs.shape[0], theirs.shape[1]))
             if ours is None or not np.array_equal(ours, theirs):
                 return None
     return decode
+
+
+def _open(data: bytes) -> JpegImageFile:
+    """Return Pillow's view of a JPEG; asked for any image, it would load its other decoders too."""
+    return JpegImageFile(io.BytesIO(data))

@@ -11,6 +11,7 @@ of the pixels would be rounded the other way, and Pillow goes on resizing these.
 """
 
 import functools
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -274,7 +275,7 @@ def order_of_passes(
     It matters: Pillow rounds to whole levels between the passes, and the other order gives other
     levels in one pixel of seven.
     """
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8))
+    noise = Image.frombytes("L", (40, 40), hashlib.shake_128(b"").digest(40 * 40))
     fitting = list(rules)
     for width, height, new_width, new_height in _PROBES:
         picture = noise.crop((0, 0, width, height))
