@@ -14,15 +14,14 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from queue import SimpleQueue
+from threading import Thread
+from typing import BinaryIO
 
 from vtok.errors import OutputError
-
-if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
 
 PARTIAL_SUFFIX = ".partial"
 LOCK_NAME = ".vtok.lock"
@@ -52,7 +51,7 @@ class HashingWriter:
         self._file = file
         self._path = path
         self._hash = hashlib.sha256()
-        self._beside: ThreadPoolExecutor | None = None
+        self._beside: _HashThread | None = None
         self.num_bytes = 0
 
     def write(self, data: Buffer) -> int:
@@ -67,24 +66,19 @@ class HashingWriter:
                 self._file.write(view)
             self._hash.update(view)
         else:
-            hashing = self._thread().submit(self._hash.update, view)
+            if self._beside is None:
+                self._beside = _HashThread(self._hash.update)
+            self._beside.begin(view)
             with _output_errors(self._path):
                 self._file.write(view)
-            hashing.result()
+            self._beside.wait()
         self.num_bytes += view.nbytes
         return view.nbytes
-
-    def _thread(self) -> "ThreadPoolExecutor":
-        if self._beside is None:
-            from concurrent.futures import ThreadPoolExecutor  # decode workers do without
-
-            self._beside = ThreadPoolExecutor(1, "vtok-hash")
-        return self._beside
 
     def end(self) -> None:
         """End the thread that hashes, if there is one; nothing is written from here on."""
         if self._beside is not None:
-            self._beside.shutdown()
+            self._beside.end()
 
     def flush(self) -> None:
         """Hand what is buffered to the operating system."""
@@ -99,6 +93,35 @@ class HashingWriter:
     def sha256(self) -> str:
         """The digest, in hexadecimal, of what has been written so far."""
         return self._hash.hexdigest()
+
+
+class _HashThread:
+    """A thread that hashes one piece while its caller writes it.
+
+    Not an executor, whose futures take as much time for a piece as a tenth of a megabyte does.
+    """
+
+    def __init__(self, update: Callable[[memoryview], None]) -> None:
+        self._update = update
+        self._pieces: SimpleQueue[memoryview | None] = SimpleQueue()
+        self._hashed: SimpleQueue[None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="vtok-hash", daemon=True)
+        self._thread.start()
+
+    def begin(self, piece: memoryview) -> None:
+        self._pieces.put(piece)
+
+    def wait(self) -> None:
+        self._hashed.get()
+
+    def end(self) -> None:
+        self._pieces.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (piece := self._pieces.get()) is not None:
+            self._update(piece)
+            self._hashed.put(None)
 
 
 @contextmanager
