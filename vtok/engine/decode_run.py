@@ -24,7 +24,7 @@ from vtok.engine.times import Span, StageTimes
 from vtok.engine.worker import Boot
 from vtok.errors import DecoderCrashError, DecodeTimeoutError
 
-GATHERED_S = 0.002  # what came meanwhile is heard together: waking up costs as much as an image
+GATHERED_S = 0.005  # what came meanwhile is heard together: waking up costs as much as an image
 MAX_ATTEMPTS = 2
 MAX_FALSE_STARTS = 3  # in one run; a worker that dies while it loads has no image to blame
 START_TIMEOUT_S = 120.0  # for a worker to load; a second is usual
@@ -159,6 +159,7 @@ class DecodeRun:
                     return
                 self._wait()
                 self._end_the_late()
+                self._announce()
                 self._judge()
         except BaseException as error:  # noqa: BLE001 - raised again by `_next`, in the caller
             with self._changed:
@@ -181,6 +182,11 @@ class DecodeRun:
         for depth in range(1, queue_depth(mean_s) + 1):
             for worker in self._workers:
                 self._top_up(worker, depth)
+        for worker in self._workers:
+            with suppress(
+                OSError
+            ):  # it is gone: its end is noticed, and its tasks kept, by `_wait`
+                worker.send()
 
     def _top_up(self, worker: WorkerProcess, depth: int) -> None:
         while worker.is_ready and len(worker.assignments) < depth:
@@ -194,8 +200,7 @@ class DecodeRun:
                 self._again.popleft()
             else:
                 self._encoded = None
-            with suppress(OSError):  # it is gone: its end is noticed, and the task kept, by `_wait`
-                worker.assign(assignment, encoded)
+            worker.assign(assignment, encoded)
 
     def _choose(self, worker: WorkerProcess) -> tuple[Assignment, bytes] | None:
         """Return what this worker should do next, without taking it from its queue."""
@@ -295,7 +300,11 @@ class DecodeRun:
         with self._changed:
             self._done[assignment.ticket] = outcome
             self._done_bytes += _num_bytes(outcome)
-            if assignment.ticket == self._num_yielded:
+
+    def _announce(self) -> None:
+        """Wake the caller up once for all that was delivered."""
+        with self._changed:
+            if self._is_there():
                 self._changed.notify()
 
     def _replace_dead(self, worker: WorkerProcess) -> None:

@@ -9,6 +9,7 @@ Dimension letters: H W pixels.
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, Protocol
 
 import numpy as np
@@ -150,7 +151,7 @@ class Preparation:
             choose = self._reduction if self.decoding == "scaled" else None
             picture = decode(data, self.limits, background=self.background, choose_reduction=choose)
             stage = "plan"
-            plan = self.scheme.plan(picture.size, task.key)
+            plan = self._plan(picture.size, task.key)
             views = self._render(plan, picture)
         except SampleError as error:
             return task.failure(stage, error.reason, str(error))
@@ -164,9 +165,12 @@ class Preparation:
         )
         return Prepared(task=task, facts=facts, views=views)
 
+    def _plan(self, size: Size, key: str) -> Plan:
+        return self.scheme.plan(size, key) if self.scheme.is_keyed else _plan(self.scheme, size)
+
     def _reduction(self, size: Size) -> int:
         try:
-            return reduction_for(self.scheme.plan(size), REDUCTIONS)
+            return reduction_for(_plan(self.scheme, size), REDUCTIONS)
         except SampleError:
             return 1  # said once the image is known to be whole
 
@@ -180,3 +184,8 @@ class Preparation:
             raise ImageTooLargeError(
                 f"its {plan.num_views} views need more memory than there is"
             ) from error
+
+
+@lru_cache(maxsize=1024)  # images have few sizes
+def _plan(scheme: Scheme, size: Size) -> Plan:
+    return scheme.plan(size)

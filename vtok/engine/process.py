@@ -17,11 +17,11 @@ from typing import NamedTuple
 from vtok.engine.children import start_child
 from vtok.engine.preparation import ImageTask, Outcome, Prepared
 from vtok.engine.slots import SlotReader, anonymous_file
-from vtok.engine.worker import Boot, Broken, Order, Rendered, Reply
+from vtok.engine.worker import Boot, Broken, Orders, Rendered, Reply
 from vtok.records import Failure
 
 MAX_QUEUED_BYTES = 64 << 10
-"""An order longer than this is not sent to a worker that is busy: the pipe might not hold it."""
+"""A task longer than this is not sent to a worker that is busy: the pipe might not hold it."""
 MAX_WAITING = 8
 """How many may wait for a worker that is busy, at most."""
 DYING_S = 2.0
@@ -67,6 +67,7 @@ class WorkerProcess:
         self.is_ready = False
         self.assignments: deque[Assignment] = deque()
         self.working_since = monotonic()
+        self._unsent: list[bytes] = []
         self._slots = SlotReader()
         # In memory: no disk that is full keeps it from starting.
         self._complaints = anonymous_file()
@@ -95,7 +96,7 @@ class WorkerProcess:
         return self._connection.fileno()
 
     def can_take(self, num_bytes: int, *, depth: int) -> bool:
-        """Tell whether an order of this length can be sent without waiting for the worker."""
+        """Tell whether a task of this length can be sent without waiting for the worker."""
         if not self.is_ready:
             return False
         num_waiting = len(self.assignments)
@@ -104,19 +105,28 @@ class WorkerProcess:
         return not num_waiting or (num_waiting < depth and num_bytes <= MAX_QUEUED_BYTES)
 
     def assign(self, assignment: Assignment, encoded: bytes) -> None:
-        """Send an order.
+        """Put a task behind those that it has; `send` has it know of it.
 
         Args:
             assignment: What it is about.
             encoded: The task, as `encode_task` gives it.
+        """
+        self.assignments.append(assignment)
+        self._unsent.append(encoded)
+
+    def send(self) -> None:
+        """Send what was assigned since the last call, in one message: each wakes the worker up.
 
         Raises:
-            OSError: the worker is gone; the assignment stands all the same.
+            OSError: the worker is gone; its assignments stand all the same.
         """
-        if not self.assignments:
+        if not self._unsent:
+            return
+        if len(self.assignments) == len(self._unsent):
             self.working_since = monotonic()
-        self.assignments.append(assignment)
-        self._connection.send_bytes(pickle.dumps(Order(encoded, self._slots.take_freed())))
+        orders = Orders(tuple(self._unsent), self._slots.take_freed())
+        self._unsent.clear()
+        self._connection.send_bytes(pickle.dumps(orders, pickle.HIGHEST_PROTOCOL))
 
     def receive(self) -> tuple[Assignment, Outcome] | None:
         """Return the next finished assignment, or None after the note that it has started up.

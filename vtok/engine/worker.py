@@ -1,11 +1,12 @@
 """The decode worker: a process that prepares one image after another and never loads torch.
 
-In, over its socket: a `Boot`, then `Order`s. Out: `READY`, then for every order, in order, one of
+In, over its socket: a `Boot`, then `Orders`. Out: `READY`, then for every task, in order, one of
 `Rendered` (its pixels are in a shared slot, whose descriptor follows when it is new), `Failure`
 or `Broken`. The process ends when its socket does, and at once when its parent does. It knows
 nothing of time limits, retries or other workers; whatever kills it is the parent's to record.
 """
 
+import gc
 import os
 import pickle
 import resource
@@ -39,10 +40,10 @@ class Boot(NamedTuple):
     memory_limit_bytes: int | None
 
 
-class Order(NamedTuple):
-    """One task, pickled by itself, and the slots whose pixels nobody reads any more."""
+class Orders(NamedTuple):
+    """Some tasks, each pickled by itself, and the slots whose pixels nobody reads any more."""
 
-    task: bytes
+    tasks: tuple[bytes, ...]
     freed: tuple[int, ...]
 
 
@@ -69,7 +70,7 @@ class Rendered(NamedTuple):
             facts.conversions,
             facts.sidecars,
         )
-        return cls(pickle.dumps(facts.plan, pickle.HIGHEST_PROTOCOL), about, ref)
+        return cls(_write_plan(facts.plan), about, ref)
 
     @property
     def facts(self) -> ImageFacts:
@@ -83,6 +84,11 @@ class Rendered(NamedTuple):
             conversions=conversions,
             sidecars=sidecars,
         )
+
+
+@lru_cache(maxsize=1024)
+def _write_plan(plan: Plan) -> bytes:
+    return pickle.dumps(plan, pickle.HIGHEST_PROTOCOL)
 
 
 @lru_cache(maxsize=1024)
@@ -115,29 +121,31 @@ def main(socket_descriptor: int, lifeline_descriptor: int) -> None:
     boot: Boot = pickle.loads(connection.recv_bytes())
     _limit(boot.memory_limit_bytes)
     connection.send_bytes(pickle.dumps(READY))
+    gc.freeze()  # what is loaded stays: nobody need look through it for garbage
     # What a foreign decoder prints from here on is about one image, and nobody could tell which.
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 2)
     slots = SlotWriter()
     while True:
         try:
-            order: Order = pickle.loads(connection.recv_bytes())
+            orders: Orders = pickle.loads(connection.recv_bytes())
         except EOFError:
             return
-        slots.release(order.freed)
-        reply, descriptor = _carry_out(boot.preparation, pickle.loads(order.task), slots)
-        try:
-            connection.send_bytes(pickle.dumps(reply, pickle.HIGHEST_PROTOCOL))
-            if descriptor is not None:
-                send_handle(connection, descriptor, os.getppid())
-        except OSError:  # the parent hung up
-            return
+        slots.release(orders.freed)
+        for task in orders.tasks:
+            reply, descriptor = _carry_out(boot.preparation, pickle.loads(task), slots)
+            try:
+                connection.send_bytes(pickle.dumps(reply, pickle.HIGHEST_PROTOCOL))
+                if descriptor is not None:
+                    send_handle(connection, descriptor, os.getppid())
+            except OSError:  # the parent hung up
+                return
 
 
 def _carry_out(
     preparation: Prepares, task: ImageTask, slots: SlotWriter
 ) -> tuple[Reply, int | None]:
-    """Return the reply to one order, and the descriptor that goes with it."""
+    """Return the reply to one task, and the descriptor that goes with it."""
     try:
         outcome = preparation.prepare(task)
         if isinstance(outcome, Failure):

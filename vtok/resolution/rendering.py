@@ -95,13 +95,14 @@ def _check(plan: Plan, image: Image.Image | Pixels, reduction: int) -> None:
     """Require an image of the plan's size."""
     height, width = -(-plan.size.height // reduction), -(-plan.size.width // reduction)
     if isinstance(image, Image.Image):
-        is_right = image.size == (width, height) and image.mode == "RGB"
+        if image.size == (width, height) and image.mode == "RGB":
+            return
         given = f"{image.mode} of {image.width}x{image.height}"
     else:
-        is_right = image.shape == (height, width, 3) and image.dtype == np.uint8
+        if image.shape == (height, width, 3) and image.dtype == np.uint8:
+            return
         given = f"{image.dtype} of shape {image.shape}"
-    if not is_right:
-        raise UsageError(f"the plan is for an RGB image of {plan.size}, not {given}")
+    raise UsageError(f"the plan is for an RGB image of {plan.size}, not {given}")
 
 
 def _paint(

@@ -49,6 +49,11 @@ class Scheme:
         """Whether every image becomes exactly one view."""
         return self.cutter.single_view
 
+    @property
+    def is_keyed(self) -> bool:
+        """Whether what becomes of an image depends on its key too, and not on its size alone."""
+        return hasattr(self.cutter, "cut_for")
+
     def plan(self, size: Size, key: str = "") -> Plan:
         """Return what becomes of an image of this size.
 
