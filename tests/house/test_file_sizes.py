@@ -1,4 +1,4 @@
-"""A file holds one idea: one that wants to pass some 300 lines is two."""
+"""A file holds one idea (past some 300 lines it is two); a folder is read at a glance."""
 
 from pathlib import Path
 
@@ -8,6 +8,9 @@ LONGER = {
     "engine/decode_run.py": 360,  # one state machine, whose every part shares one lock
 }
 """Files that are one idea all the same, and how long each may be."""
+
+SORTED_INTO_ROOMS = ("models", "pipelines")
+MOST_FILES = 15
 
 
 def num_lines(path: Path) -> int:
@@ -29,3 +32,11 @@ def test_no_exception_outlives_its_reason() -> None:
 def test_no_file_is_named_for_having_no_name() -> None:
     nameless = {"utils.py", "util.py", "helpers.py", "misc.py", "common.py"}
     assert not [path for path in PACKAGE.rglob("*.py") if path.name in nameless]
+
+
+def test_no_room_is_crowded() -> None:
+    folders = {path.parent for name in SORTED_INTO_ROOMS for path in (PACKAGE / name).rglob("*.py")}
+    assert len(folders) > 10
+    counts = {str(each.relative_to(PACKAGE)): len(list(each.glob("*.py"))) for each in folders}
+    crowded = {name: count for name, count in counts.items() if count > MOST_FILES}
+    assert not crowded, f"sort these into rooms (at most {MOST_FILES} files each): {crowded}"
