@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from engine_fakes import Misbehaving, Probing, png_task, png_tasks, small_preparation, task
 
-from vtok.engine import children, decode_run, decoding
+from vtok.engine import children, crew, decoding, demand
 from vtok.engine.decoding import DecodePool, UpTo, default_num_workers
 from vtok.engine.demand import MAX_QUEUE_DEPTH, queue_depth, workers_needed
 from vtok.engine.preparation import ImageTask, Outcome, Prepared
@@ -409,7 +409,7 @@ def test_more_workers_are_started_when_the_caller_takes_images_faster(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(decoding, "FIRST_WORKERS", 1)
-    monkeypatch.setattr(decode_run, "JUDGED_EVERY_S", 0.0)
+    monkeypatch.setattr(demand, "JUDGED_EVERY_S", 0.0)
     tasks = png_tasks(40)
     with DecodePool(small_preparation(), num_workers=UpTo(3)) as pool:
         assert len(pool.worker_pids) == 1
@@ -425,7 +425,7 @@ def test_a_number_that_was_asked_for_stays() -> None:
 
 
 def test_a_worker_that_does_not_start_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode_run, "START_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(crew, "START_TIMEOUT_S", 0.0)
     monkeypatch.setattr(children, "_BOOTSTRAP", "import time; time.sleep(3600)")
     with (
         DecodePool(small_preparation(), num_workers=1) as pool,
