@@ -34,10 +34,13 @@ def randomised(tokenizer: Tokenizer, scale: float) -> Tokenizer:
     with torch.no_grad():
         for parameter in tokenizer.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
+        for name, buffer in tokenizer.named_buffers():
+            if name == "diffusion.error_filter":
+                buffer.copy_(torch.randn(buffer.shape, generator=generator) * scale)
     return tokenizer.eval()
 
 
-def convolutions(layers: str = "cc") -> Tokenizer:
+def convolutions(layers: str = "cc", *, diffusion_sweeps: int = 0) -> Tokenizer:
     shape = VtokBaseConfig(
         width=8,
         hidden=8,
@@ -47,6 +50,7 @@ def convolutions(layers: str = "cc") -> Tokenizer:
         window=4,
         codebook_size=64,
         code_dim=4,
+        diffusion_sweeps=diffusion_sweeps,
     )
     return randomised(VtokBaseTokenizer(shape), 0.2)
 
@@ -139,8 +143,13 @@ def weights(cut: Cut) -> Sequence[float]:
 
 @pytest.mark.parametrize(
     ("tokenizer", "side_px"),
-    [(convolutions(), 88), (convolutions("ca"), 192), (dalle(), 120)],
-    ids=["convolutions", "windows", "dalle"],
+    [
+        (convolutions(), 88),
+        (convolutions("ca"), 192),
+        (convolutions(diffusion_sweeps=2), 208),
+        (dalle(), 120),
+    ],
+    ids=["convolutions", "windows", "chosen-together", "dalle"],
 )
 def test_pieces_give_the_indices_and_the_pixels_of_the_whole(
     tokenizer: Tokenizer, side_px: int

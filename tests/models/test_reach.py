@@ -23,7 +23,7 @@ def _random(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer.eval()
 
 
-def vtok_base(encoder: str, decoder: str) -> Tokenizer:
+def vtok_base(encoder: str, decoder: str, *, diffusion_sweeps: int = 0) -> Tokenizer:
     config = VtokBaseConfig(
         width=8,
         hidden=8,
@@ -33,6 +33,7 @@ def vtok_base(encoder: str, decoder: str) -> Tokenizer:
         window=4,
         codebook_size=16,
         code_dim=4,
+        diffusion_sweeps=diffusion_sweeps,
     )
     return _random(VtokBaseTokenizer(config))
 
@@ -95,7 +96,17 @@ def test_windows_count_whole_and_set_the_period() -> None:
     assert (reach.encoder_cells, reach.decoder_cells, reach.period_cells) == (5, 9, 4)
 
 
+def test_codes_chosen_together_see_farther_and_have_turns() -> None:
+    reach = vtok_base("ac", "aac", diffusion_sweeps=2).reach
+    assert reach is not None
+    assert (reach.encoder_cells, reach.decoder_cells, reach.period_cells) == (5 + 7, 9, 4)
+    reach = vtok_base("c", "c", diffusion_sweeps=1).reach
+    assert reach is not None
+    assert (reach.encoder_cells, reach.decoder_cells, reach.period_cells) == (2 + 3, 3, 2)
+
+
 def test_the_shipped_model_has_one() -> None:
     tokenizer = load_tokenizer("vtok-base")
     assert tokenizer.reach is not None
-    assert 0 < tokenizer.reach.encoder_cells < tokenizer.reach.decoder_cells < 64
+    assert 0 < tokenizer.reach.encoder_cells < 64
+    assert 0 < tokenizer.reach.decoder_cells < 64

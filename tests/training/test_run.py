@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from training_fixtures import SHORT, TINY, write_pictures
 from typer.testing import CliRunner
 
@@ -85,6 +86,31 @@ def test_fine_tuning_says_what_it_starts_from(tmp_path: Path, photographs: Path)
     first_line = (tmp_path / "second" / "log.jsonl").read_text().splitlines()[0]
     expected = validate(start, images[1], device=torch.device("cpu"))
     assert json.loads(first_line) == {"step": 0, "validation": expected._asdict()}
+
+
+def test_a_model_from_before_codes_were_chosen_together_loads_and_learns_to(
+    tmp_path: Path, photographs: Path
+) -> None:
+    folder = tmp_path / "before"
+    run_into(folder, photographs)
+    config = json.loads((folder / "config.json").read_text())
+    assert config.pop("diffusion_sweeps") == 2
+    (folder / "config.json").write_text(json.dumps(config))
+    state = load_file(folder / "model.safetensors")
+    assert state.pop("diffusion.error_filter").any()
+    save_file(state, folder / "model.safetensors")
+
+    model = load_tokenizer(str(folder))
+    assert isinstance(model, VtokBaseTokenizer)
+    latents = torch.randn(1, TINY.code_dim, 5, 6)
+    nearest = model.quantizer.quantize(latents.movedim(1, -1))
+    assert torch.equal(model.quantize(latents), nearest)
+
+    arguments = ["train-vq", str(photographs), str(tmp_path / "after"), "--from", str(folder)]
+    arguments += ["--batch-size", "2", "--crop", "32", "--steps", "2", "--quiet"]
+    result = CliRunner().invoke(app, [*arguments, "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert load_file(tmp_path / "after" / "model.safetensors")["diffusion.error_filter"].any()
 
 
 def test_images_held_out_are_the_last_by_name_and_a_broken_one_is_passed_over(

@@ -106,12 +106,14 @@ def vtok_base_config(config: Config) -> VtokBaseConfig:
         WeightsError: a field is missing, unknown, or of another type.
     """
     given = {name: value for name, value in config.items() if name != "family"}
+    given.setdefault("diffusion_sweeps", 0)  # folders from before there were any
     types = {field.name: field.type for field in fields(VtokBaseConfig)}
     if given.keys() != types.keys():
         odd = ", ".join(sorted(given.keys() ^ types.keys()))
         raise WeightsError(f"the configuration has missing or unknown fields: {odd}")
     for name, value in given.items():
-        if type(value) is not types[name] or (isinstance(value, int) and value < 1):
+        least = 0 if name == "diffusion_sweeps" else 1
+        if type(value) is not types[name] or (isinstance(value, int) and value < least):
             raise WeightsError(f"the configuration's {name} cannot be {value!r}")
     return VtokBaseConfig(**given)
 

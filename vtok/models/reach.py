@@ -14,14 +14,14 @@ from torch import nn
 class Reach:
     """How far the two networks of a tokenizer see, in cells of its latent grid.
 
-    A latent depends on the pixels of its own cell and of those up to `encoder_cells` away, a pixel
+    An index depends on the pixels of its own cell and of those up to `encoder_cells` away, a pixel
     on the codes of its own cell and of those up to `decoder_cells` away, on nothing else.
 
     Attributes:
-        encoder_cells: Of the encoder.
+        encoder_cells: Of the encoder, and of the choice of codes behind it.
         decoder_cells: Of the decoder.
         period_cells: A part of an image is coded as the whole is only if it begins at a multiple
-            of this many cells: attention windows lie so.
+            of this many cells: attention windows lie so, and turns at choosing codes.
     """
 
     encoder_cells: int
@@ -41,6 +41,19 @@ class Reach:
             encoder_cells=_cells(encoder),
             decoder_cells=_cells(decoder),
             period_cells=math.lcm(*_windows(encoder), *_windows(decoder)),
+        )
+
+    def behind(self, cells: int, period_cells: int) -> "Reach":
+        """Return the reach where indices depend on latents so many cells around, too.
+
+        Args:
+            cells: How far from a cell a latent can lie that its index depends on.
+            period_cells: A part of a grid has the whole's indices only if it begins at a multiple.
+        """
+        return Reach(
+            encoder_cells=self.encoder_cells + cells,
+            decoder_cells=self.decoder_cells,
+            period_cells=math.lcm(self.period_cells, period_cells),
         )
 
 

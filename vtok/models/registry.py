@@ -29,7 +29,7 @@ from vtok.models.vtok_base import VtokBaseEncoder
 from vtok.models.vtok_base_networks import FAMILY
 
 DEFAULT_MODEL = "vtok-base"
-_ENCODER_SKIPS = ("quantizer.", "synthesis.")  # of this package's own model
+_ENCODER_SKIPS = ("quantizer.", "diffusion.", "synthesis.")  # of this package's own model
 
 
 def load_tokenizer(

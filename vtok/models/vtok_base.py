@@ -14,7 +14,8 @@ from vtok.models.base import Encoder, EncoderSpec, PixelRange, TokenizerSpec
 from vtok.models.quantized import QuantizedTokenizer
 from vtok.models.reach import Reach
 from vtok.models.vtok_base_networks import FAMILY, Analysis, Synthesis, VtokBaseConfig
-from vtok.nn.quantizer import VectorQuantizer
+from vtok.nn.quantizer import Choice, ErrorDiffusion, VectorQuantizer
+from vtok.nn.quantizer.diffusion import PERIOD_CELLS
 from vtok.quantities import counted
 
 
@@ -44,11 +45,34 @@ class VtokBaseTokenizer(QuantizedTokenizer):
         self.quantizer = VectorQuantizer(config.codebook_size, config.code_dim)
         self.synthesis = Synthesis(config)
         self.reach = Reach.of(self.analysis, self.synthesis)
+        self.diffusion: ErrorDiffusion | None = None
+        if config.diffusion_sweeps:
+            self.diffusion = ErrorDiffusion(config.code_dim, config.diffusion_sweeps)
+            self.reach = self.reach.behind(self.diffusion.reach_cells, PERIOD_CELLS)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Return latents (B, D, h, w) of pixels (B, 3, H, W) in [-1, 1]."""
         latents: Tensor = self.analysis(pixels)
         return latents
+
+    def quantize(self, latents: Tensor) -> Tensor:
+        """Return indices (B, h, w) of latents (B, D, h, w), chosen together over the grid.
+
+        Raises:
+            NonFiniteError: a latent is NaN or infinite.
+        """
+        return self.choose(latents).indices
+
+    def choose(self, latents: Tensor) -> Choice:
+        """Return the codes of latents (B, D, h, w), and what each is the nearest one to.
+
+        Raises:
+            NonFiniteError: a latent is NaN or infinite.
+        """
+        channels_last = latents.movedim(1, -1)  # (B, h, w, D)
+        if self.diffusion is None:
+            return Choice(self.quantizer.quantize(channels_last), channels_last.detach().float())
+        return self.diffusion.choose(channels_last, self.quantizer)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return pixels (B, 3, H, W), about [-1, 1] and unclamped, of codes (B, D, h, w)."""

@@ -29,6 +29,8 @@ from vtok.records import Grid
 FAMILY = "vtok-base"
 MAX_LAYERS = 256
 """In each network: a configuration can claim any number, and each is made before it is missed."""
+MAX_SWEEPS = 16
+"""Over the codes of an image; the third one already gains little."""
 LayerKind = Literal["conv", "attention"]
 _LETTERS: dict[str, LayerKind] = {"c": "conv", "a": "attention"}
 
@@ -47,6 +49,8 @@ class VtokBaseConfig:
         window: Side of attention windows, in cells; every second one is shifted by half.
         codebook_size: Number of codes (K).
         code_dim: Length of one code (D).
+        diffusion_sweeps: Rounds in which codes are chosen with regard to their neighbours
+            (`vtok.nn.quantizer.diffusion`); 0 takes the nearest code of each latent by itself.
     """
 
     patch_px: int = 8
@@ -58,6 +62,7 @@ class VtokBaseConfig:
     window: int = 16
     codebook_size: int = 8192
     code_dim: int = 8
+    diffusion_sweeps: int = 2
 
     def __post_init__(self) -> None:
         for letters in (self.encoder_layers, self.decoder_layers):
@@ -66,6 +71,9 @@ class VtokBaseConfig:
             if len(letters) > MAX_LAYERS:
                 layers = counted(len(letters), "layer")
                 raise WeightsError(f"a network of {layers} (at most {MAX_LAYERS})")
+
+        if self.diffusion_sweeps > MAX_SWEEPS:
+            raise WeightsError(f"{self.diffusion_sweeps} sweeps over codes (at most {MAX_SWEEPS})")
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the model folder's config.json."""

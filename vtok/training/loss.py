@@ -11,11 +11,19 @@ from torch.nn import functional
 
 
 class Loss(NamedTuple):
-    """The parts of the loss; `total` carries the gradient."""
+    """The parts of the loss.
+
+    Attributes:
+        total: What is minimised; it alone carries the gradient.
+        psnr_db: Mean over crops.
+        commitment: The second term, without its weight.
+        errors: (B,) each crop's mean squared error, with the floor.
+    """
 
     total: Tensor
     psnr_db: Tensor
     commitment: Tensor
+    errors: Tensor
 
 
 def reconstruction_loss(
@@ -35,16 +43,17 @@ def reconstruction_loss(
     Args:
         pixels: (B, 3, H, W) in [-1, 1].
         reconstructed: Likewise, unclamped.
-        latents: (B, D, h, w).
+        latents: (B, D, h, w): what each code is the nearest one to.
         codes: (B, D, h, w); no gradient goes to them.
         commitment: Weight of the second term.
         log_floor: Keeps an almost perfect crop from outweighing all others.
 
     Returns:
-        Total, the mean PSNR in dB (255 against 255) and the unweighted commitment.
+        Its parts; PSNR in dB, 255 against 255.
     """
     errors = (reconstructed - pixels).square().flatten(1).mean(1)  # (B,)
     distance = functional.mse_loss(latents, codes.detach())
-    total = torch.log(errors + log_floor).mean() + commitment * distance
+    floored = errors + log_floor
+    total = torch.log(floored).mean() + commitment * distance
     psnr = -10 * torch.log10(errors.detach() / 4 + 1e-10).mean()  # the range is 2, squared 4
-    return Loss(total, psnr, distance.detach())
+    return Loss(total, psnr, distance.detach(), floored.detach())

@@ -28,6 +28,8 @@ class TrainingRecipe:
         log_floor: Added to a crop's mean squared error before its logarithm is taken.
         codebook_decay: Of the codebook's moving averages.
         revive_after: Steps without a use after which a code is placed anew.
+        filter_decay: Of the sums that the filter of error diffusion is fitted to.
+        filter_damping: Share of the fitted filter that is used.
         weight_average: Decay of the moving average of the weights that is saved.
         start_crops: Crops whose principal components and clusters the model starts from.
         precision: What the layers compute in; `bf16` is autocast, with the straight paths, latents,
@@ -50,6 +52,8 @@ class TrainingRecipe:
     log_floor: float = 1e-3
     codebook_decay: float = 0.99
     revive_after: int = 100
+    filter_decay: float = 0.99
+    filter_damping: float = 0.7
     weight_average: float = 0.998
     start_crops: int = 512
     precision: Precision = "bf16"
@@ -71,7 +75,7 @@ class TrainingRecipe:
 
 
 _NATIVE = TrainingRecipe(
-    num_steps=5400,
+    num_steps=7400,
     batch_size=5,
     crop_px=192,
     learning_rate=4e-4,
@@ -79,6 +83,7 @@ _NATIVE = TrainingRecipe(
     decay_share=1.0,
     codebook_decay=0.998,
     revive_after=1000,
+    log_floor=2e-4,
     min_scale=1.0,
 )
 
@@ -89,9 +94,7 @@ PRESETS: dict[str, tuple[VtokBaseConfig, TrainingRecipe]] = {
     # The last one: almost whole photographs, weighed as the mean of their PSNR weighs them.
     "vtok-base-whole": (
         VtokBaseConfig(),
-        replace(
-            _NATIVE, num_steps=1800, batch_size=3, crop_px=256, learning_rate=3e-4, log_floor=2e-4
-        ),
+        replace(_NATIVE, num_steps=1800, batch_size=3, crop_px=256, learning_rate=3e-4),
     ),
 }
 

@@ -19,7 +19,8 @@ from vtok.errors import WeightsError
 from vtok.io.files import write_bytes
 from vtok.models.vtok_base import VtokBaseTokenizer
 from vtok.models.vtok_base_networks import VtokBaseConfig
-from vtok.nn.quantizer import EmaVectorQuantizer
+from vtok.nn.quantizer import Choice, EmaVectorQuantizer, straight_through
+from vtok.training.error_filter import ErrorFilterFit
 from vtok.training.loader import Batches, CropLoader
 from vtok.training.loss import reconstruction_loss
 from vtok.training.processes import Processes
@@ -90,11 +91,18 @@ class Trainer:
             seed=recipe.seed,
         )
         if start is not None:
-            self.model.load_state_dict(start.state_dict())
+            # One from before codes were chosen together has no filter: it begins with none.
+            self.model.load_state_dict({**self.model.state_dict(), **start.state_dict()})
         self.model.quantizer = self.quantizer
         self.model.to(device)
         if start is not None:
             self.quantizer.adopt(start.quantizer.codebook)
+        self._filter_fit = ErrorFilterFit(
+            config.code_dim,
+            decay=recipe.filter_decay,
+            damping=recipe.filter_damping,
+            device=device,
+        )
         self._optimizer = self._make_optimizer()
         self._average: dict[str, Tensor] = {}
 
@@ -114,15 +122,16 @@ class Trainer:
         pixels = self._to_pixels(self._loader.step(self.step))
         with self._precision():
             latents = self.model.encode(pixels)
-        channels_last = latents.movedim(1, -1)  # (B, h, w, D)
-        indices = self.quantizer.quantize(channels_last.detach())
-        codes = self.quantizer.straight_through(channels_last, indices).movedim(-1, 1)
+        choice = self.model.choose(latents)
+        codes = straight_through(latents, self.model.lookup(choice.indices))
+        codes.retain_grad()
         with self._precision():
             reconstructed = self.model.decode(codes)
         loss = reconstruction_loss(
             pixels,
             reconstructed,
-            latents,
+            # With the value of what the code was chosen for, and the gradient of the latent.
+            straight_through(latents, choice.targets.movedim(-1, 1)),
             codes,
             commitment=recipe.commitment,
             log_floor=recipe.log_floor,
@@ -134,10 +143,8 @@ class Trainer:
         )
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), max_norm=1.0)
         self._optimizer.step()
-        self.quantizer.update(
-            self._processes.collect(channels_last.detach()), self._processes.collect(indices)
-        )
-        self._processes.agree(self.quantizer.averages())
+        self._move_codes(choice)
+        self._fit_filter(latents, codes, loss.errors)
         self.step += 1
         self._move_average()
         usage = self.quantizer.usage()
@@ -178,6 +185,7 @@ class Trainer:
             "average": self._average,
             "optimizer": self._optimizer.state_dict(),
             "quantizer": self.quantizer.training_state(),
+            "filter_fit": self._filter_fit.state(),
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -196,6 +204,7 @@ class Trainer:
             self.model.load_state_dict(state["model"])
             self._optimizer.load_state_dict(state["optimizer"])
             self.quantizer.load_training_state(state["quantizer"])
+            self._filter_fit.load_state(state["filter_fit"])
             self._average = state["average"]
             self.step = state["step"]
         except _DAMAGE as error:
@@ -235,6 +244,27 @@ class Trainer:
             betas=(0.9, 0.99),
             weight_decay=0.0,
         )
+
+    def _move_codes(self, choice: Choice) -> None:
+        """Move the codebook towards what its codes stood for."""
+        self.quantizer.update(
+            self._processes.collect(choice.targets), self._processes.collect(choice.indices)
+        )
+        self._processes.agree(self.quantizer.averages())
+
+    @torch.no_grad()
+    def _fit_filter(self, latents: Tensor, codes: Tensor, errors: Tensor) -> None:
+        """Learn from a step's gradient how neighbours' errors are made up for."""
+        if self.model.diffusion is None:
+            return
+        assert codes.grad is not None
+        # The loss has the logarithm of each crop's error: its gradient is that of the error itself
+        # but for this factor.
+        gradient = codes.grad * errors[:, None, None, None]
+        self._filter_fit.add(
+            (latents - codes).movedim(1, -1), gradient.movedim(1, -1), self._processes
+        )
+        self.model.diffusion.error_filter.copy_(self._filter_fit.error_filter())
 
     @torch.no_grad()
     def _move_average(self) -> None:

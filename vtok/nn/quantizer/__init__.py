@@ -6,6 +6,7 @@ inverse of `lookup`.
 
 from vtok.nn.quantizer.binary import BinaryQuantizer, BitOrder
 from vtok.nn.quantizer.composite import ProductQuantizer, ResidualQuantizer
+from vtok.nn.quantizer.diffusion import Choice, ErrorDiffusion
 from vtok.nn.quantizer.ema import EmaVectorQuantizer
 from vtok.nn.quantizer.exact import Metric
 from vtok.nn.quantizer.logits import LogitQuantizer
@@ -19,9 +20,11 @@ from vtok.nn.quantizer.vector import VectorQuantizer, straight_through
 __all__ = [
     "BinaryQuantizer",
     "BitOrder",
+    "Choice",
     "CodeSearch",
     "CodeUsage",
     "EmaVectorQuantizer",
+    "ErrorDiffusion",
     "FiniteScalarQuantizer",
     "LogitQuantizer",
     "Metric",
