@@ -435,4 +435,4 @@ def test_a_worker_that_does_not_start_in_time_is_given_up(monkeypatch: pytest.Mo
 
 
 def test_a_worker_is_given_more_at_once_the_faster_it_is() -> None:
-    assert [queue_depth(ms / 1000) for ms in (0, 0.01, 2, 3, 4, 50)] == [2, 8, 7, 5, 4, 2]
+    assert [queue_depth(ms / 1000) for ms in (0, 0.01, 2, 3, 4, 50)] == [2, 16, 12, 8, 7, 2]

@@ -9,9 +9,9 @@ from PIL import Image
 
 from vtok.errors import DegenerateSizeError, UsageError
 from vtok.records import Size
-from vtok.resolution import SchemeOptions, render, resolve, scheme_names
-from vtok.resolution import painters as module
-from vtok.resolution.painters import PILLOW, order_of_passes, painter
+from vtok.resolution import SchemeOptions, fast_resize, painters, render, resolve, scheme_names
+from vtok.resolution.fast_resize import order_of_passes
+from vtok.resolution.painters import PILLOW, painter
 from vtok.resolution.parts import Box, Resample
 from vtok.resolution.rendering import reduction_for
 
@@ -69,6 +69,32 @@ def test_every_filter_shrinks_and_grows(size: Size, wanted: Size, resample: Resa
     assert errors(ours, theirs).mean() <= MEAN_ERROR
 
 
+PARTS = (
+    (Size(height=256, width=382), Box(63, 0, 319, 256)),
+    (Size(height=382, width=256), Box(0, 63, 256, 319)),
+    (Size(height=70, width=90), Box(0, 3, 11, 70)),
+    (Size(height=600, width=800), Box(300, 299, 301, 300)),
+    (Size(height=288, width=700), Box(650, 10, 700, 200)),
+)
+
+
+@pytest.mark.parametrize("edge", [None, (287.5, 429.25)], ids=["whole", "edge"])
+@pytest.mark.parametrize("resample", ["bilinear", "bicubic", "lanczos"])
+@pytest.mark.parametrize(("wanted", "box"), PARTS, ids=str)
+def test_a_part_that_is_shown_is_that_part_of_the_whole(
+    wanted: Size, box: Box, resample: Resample, edge: tuple[float, float] | None
+) -> None:
+    pixels = photograph(SIZES[0])
+    for each, most in ((PILLOW, 0.0), (painter("fast"), MEAN_ERROR / 2)):
+        picture = each.open(pixels)
+        whole = each.pixels(each.resize(picture, wanted, resample, edge=edge))
+        part = each.pixels(each.resize(picture, wanted, resample, edge=edge, shown=box))
+        off = errors(part, whole[box.top : box.bottom, box.left : box.right])
+        # Weights of 16 bits are computed from another origin: the last one may differ.
+        assert off.max() <= 2
+        assert off.mean() <= most
+
+
 def test_the_other_order_of_passes_would_be_seen() -> None:
     size, wanted = SIZES[1], Size(height=200, width=250)
     image = Image.fromarray(photograph(size))
@@ -111,7 +137,7 @@ def test_canvases_halved_extended_and_mirrored_are_the_same() -> None:
 def test_a_picture_too_large_to_hold_three_times_is_pillows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "MAX_FAST_PIXELS", 100)
+    monkeypatch.setattr(painters, "MAX_FAST_PIXELS", 100)
     fast, pixels = painter("fast"), photograph(SIZES[0])
     wanted = Size(height=50, width=60)
     theirs = PILLOW.pixels(PILLOW.resize(PILLOW.open(pixels), wanted, "bicubic"))
@@ -143,8 +169,8 @@ def test_this_pillows_order_is_known() -> None:
 
 def test_what_cannot_be_fast_says_so_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     try:
-        monkeypatch.setattr(module, "order_of_passes", lambda: None)
-        module._resizes.cache_clear()
+        monkeypatch.setattr(fast_resize, "order_of_passes", lambda: None)
+        fast_resize.fast_resizer.cache_clear()
         with pytest.raises(UsageError, match="another version"):
             painter("fast")
         monkeypatch.setitem(sys.modules, "cykooz_resizer", None)  # as if it were not installed
@@ -152,5 +178,5 @@ def test_what_cannot_be_fast_says_so_at_once(monkeypatch: pytest.MonkeyPatch) ->
             painter("fast")
         assert painter("exact") is PILLOW
     finally:
-        module._resizes.cache_clear()
+        fast_resize.fast_resizer.cache_clear()
     assert order_of_passes(()) is None

@@ -83,7 +83,7 @@ class DecodePool:
             self.most = self.num_workers = num_workers
         if self.num_workers < 0:
             raise ValueError(f"num_workers must be at least 0, not {num_workers}")
-        self.max_ahead = max(64, 16 * self.most)
+        self.max_ahead = max(64, 32 * self.most)
         self.max_ahead_bytes = max_ahead_bytes
         self.timeout_s = timeout_s
         self.times = times or StageTimes()

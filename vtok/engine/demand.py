@@ -10,7 +10,7 @@ from vtok.engine.process import MAX_WAITING
 
 MIN_QUEUE_DEPTH = 2  # one in work, one waiting: the worker never waits for the parent's thread
 MAX_QUEUE_DEPTH = MAX_WAITING
-LATE_S = 0.010  # how late the parent's thread may come: it gathers, then waits for the interpreter
+LATE_S = 0.020  # how late the parent's thread may come: it gathers, then waits for the interpreter
 HEADROOM = 1.25  # of workers over what the rates ask for, since neither rate is steady
 JUDGED_EVERY_S = 1.0
 

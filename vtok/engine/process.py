@@ -22,7 +22,7 @@ from vtok.records import Failure
 
 MAX_QUEUED_BYTES = 64 << 10
 """A task longer than this is not sent to a worker that is busy: the pipe might not hold it."""
-MAX_WAITING = 8
+MAX_WAITING = 16
 """How many may wait for a worker that is busy, at most."""
 DYING_S = 2.0
 """How long a worker that has hung up may take to end."""

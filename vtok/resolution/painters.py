@@ -3,30 +3,23 @@
 In: a picture and what a plan wants done with it. Out: a picture of the painter's own kind, in the
 end pixels (H, W, 3) uint8. Knows no plan, scheme or decoder.
 
-`PILLOW` resizes as the image processors of published models do. `fast` resizes with cykooz-resizer,
-in the order of passes that Pillow takes and with Pillow's rounding between them; what is left is
-the rounding of its weights to 16 bits: a few pixels in a thousand are off by one level. It is so
-for bicubic and Lanczos alone: the weights of the others make so many exact halves that a twentieth
-of the pixels would be rounded the other way, and Pillow goes on resizing these.
+`PILLOW` resizes as the image processors of published models do. `fast` resizes with vector
+instructions (`vtok.resolution.fast_resize`), and leaves to Pillow what those do not do as well.
 """
 
-import functools
-import hashlib
-from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from vtok.errors import UsageError
 from vtok.records import Size
+from vtok.resolution.fast_resize import FILTERS, Edge, fast_resizer
 from vtok.resolution.parts import Box, Resample
 
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
 Resizing = Literal["exact", "fast"]
-Edge = tuple[float, float]
 PictureT = TypeVar("PictureT")
 
 _FILTERS: dict[Resample, Image.Resampling] = {
@@ -36,8 +29,6 @@ _FILTERS: dict[Resample, Image.Resampling] = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
-_FAST_FILTERS = {"bicubic": "catmull_rom", "lanczos": "lanczos3"}
-"""Pillow's name → cykooz-resizer's."""
 
 MAX_FAST_PIXELS = 1 << 26
 """Of a picture that is resized fast, which holds it three times over; Pillow resizes larger ones,
@@ -57,9 +48,15 @@ class Painter(Protocol[PictureT]):
         """Return a picture of one colour."""
 
     def resize(
-        self, picture: PictureT, size: Size, resample: Resample, edge: Edge | None = None
+        self,
+        picture: PictureT,
+        size: Size,
+        resample: Resample,
+        *,
+        edge: Edge | None = None,
+        shown: Box | None = None,
     ) -> PictureT:
-        """Return the picture at another size.
+        """Return the picture at another size, or a part of that.
 
         Args:
             picture: Is left as it is.
@@ -67,6 +64,7 @@ class Painter(Protocol[PictureT]):
             resample: The filter, widened where it shrinks.
             edge: Height and width, from the upper left corner, of the part that is shown; None for
                 the whole.
+            shown: The part of the result that is wanted; None for the whole.
         """
 
     def halve(self, picture: PictureT) -> PictureT:
@@ -101,12 +99,18 @@ class _Pillow:
         return Image.new("RGB", (size.width, size.height), colour)
 
     def resize(
-        self, picture: Image.Image, size: Size, resample: Resample, edge: Edge | None = None
+        self,
+        picture: Image.Image,
+        size: Size,
+        resample: Resample,
+        *,
+        edge: Edge | None = None,
+        shown: Box | None = None,
     ) -> Image.Image:
         box = None if edge is None else (0.0, 0.0, edge[1], edge[0])
-        if box is None and picture.size == (size.width, size.height):
-            return picture
-        return picture.resize((size.width, size.height), _FILTERS[resample], box=box)
+        if box is not None or picture.size != (size.width, size.height):
+            picture = picture.resize((size.width, size.height), _FILTERS[resample], box=box)
+        return picture if shown is None else self.part(picture, shown)
 
     def halve(self, picture: Image.Image) -> Image.Image:
         half = (picture.width // 2, picture.height // 2)
@@ -143,13 +147,20 @@ class _Fast:
         return np.full((size.height, size.width, 3), colour, np.uint8)
 
     def resize(
-        self, picture: Pixels, size: Size, resample: Resample, edge: Edge | None = None
+        self,
+        picture: Pixels,
+        size: Size,
+        resample: Resample,
+        *,
+        edge: Edge | None = None,
+        shown: Box | None = None,
     ) -> Pixels:
         if edge is None and self.size(picture) == size:
-            return picture
-        if resample not in _FAST_FILTERS or picture.size > 3 * MAX_FAST_PIXELS:
-            return np.asarray(PILLOW.resize(PILLOW.open(picture), size, resample, edge))
-        return _resizes()(picture, size, resample, edge)
+            return picture if shown is None else self.part(picture, shown)
+        if resample not in FILTERS or picture.size > 3 * MAX_FAST_PIXELS:
+            whole = PILLOW.open(picture)
+            return np.asarray(PILLOW.resize(whole, size, resample, edge=edge, shown=shown))
+        return fast_resizer()(picture, size, resample, edge, shown)
 
     def halve(self, picture: Pixels) -> Pixels:
         return np.asarray(PILLOW.halve(PILLOW.open(picture)))
@@ -184,106 +195,10 @@ def painter(resizing: Resizing) -> Painter[Any]:
     """
     if resizing == "exact":
         return PILLOW
-    _resizes()
+    fast_resizer()
     return _FAST
 
 
 def _extended(pixels: Pixels, size: Size, at: Box) -> Pixels:
     padding = ((at.top, size.height - at.bottom), (at.left, size.width - at.right), (0, 0))
     return np.pad(pixels, padding, mode="edge")
-
-
-_Resize = Callable[[Pixels, Size, Resample, Edge | None], Pixels]
-_IsVerticalFirst = Callable[[Size, Size], bool]
-
-
-@functools.cache
-def _resizes() -> _Resize:
-    """Return the fast resizer.
-
-    Raises:
-        UsageError: it is not installed, or this Pillow's order of passes is none that is known.
-    """
-    try:
-        import cykooz_resizer as fast
-    except ImportError as error:
-        raise UsageError(
-            "--resizing fast needs the package cykooz-resizer: pip install 'vtok[fast]'"
-        ) from error
-    is_vertical_first = order_of_passes()
-    if is_vertical_first is None:
-        raise UsageError(
-            "--resizing fast knows no Pillow that resizes in this order: install another version "
-            "of Pillow, or leave it out"
-        )
-    ways = {
-        name: fast.ResizeAlg.convolution(fast.FilterType[theirs])
-        for name, theirs in _FAST_FILTERS.items()
-    }
-    plain = {
-        name: fast.ResizeOptions(resize_alg=way, use_alpha=False) for name, way in ways.items()
-    }
-    resizer = fast.Resizer()
-    rgb = fast.PixelType.U8x3
-
-    def resize(pixels: Pixels, size: Size, resample: Resample, edge: Edge | None) -> Pixels:
-        height, width, _ = pixels.shape
-        now = fast.ImageData(width, height, rgb, pixels.tobytes())
-        shown = edge or (height, width)
-        passes = [(shown[0], size.height, True), (shown[1], size.width, False)]
-        if not is_vertical_first(Size(height=height, width=width), size):
-            passes.reverse()
-        for length, wanted, is_vertical in passes:
-            stored = now.height if is_vertical else now.width
-            if length == wanted == stored:
-                continue
-            options = plain[resample]
-            if length != stored:
-                part = (now.width, length) if is_vertical else (length, now.height)
-                options = fast.ResizeOptions(resize_alg=ways[resample], use_alpha=False)
-                options.crop_box = fast.CropBox(0, 0, *part)
-            grown = (now.width, wanted) if is_vertical else (wanted, now.height)
-            then = fast.ImageData(*grown, rgb)
-            resizer.resize(now, then, options)
-            now = then
-        return np.frombuffer(now.get_buffer(), np.uint8).reshape(size.height, size.width, 3)
-
-    return resize
-
-
-def _never(_: Size, __: Size) -> bool:
-    """Pillow up to 12: from left to right first."""
-    return False
-
-
-def _where_more_is_lost(size: Size, wanted: Size) -> bool:
-    """Pillow 13: from top to bottom first, where that takes away more than twice as many lines."""
-    lost = size.height - wanted.height
-    return lost > 0 and lost > 2 * (size.width - wanted.width)
-
-
-_PROBES = ((24, 40, 16, 12), (40, 24, 12, 16), (40, 40, 20, 20), (20, 40, 30, 30), (30, 20, 19, 14),
-           (30, 40, 25, 30), (30, 40, 25, 29), (20, 30, 25, 40))  # fmt: skip
-
-
-@functools.cache
-def order_of_passes(
-    rules: Sequence[_IsVerticalFirst] = (_never, _where_more_is_lost),
-) -> _IsVerticalFirst | None:
-    """Return which pass the installed Pillow makes first, or None if it is by none of the rules.
-
-    It matters: Pillow rounds to whole levels between the passes, and the other order gives other
-    levels in one pixel of seven.
-    """
-    noise = Image.frombytes("L", (40, 40), hashlib.shake_128(b"").digest(40 * 40))
-    fitting = list(rules)
-    for width, height, new_width, new_height in _PROBES:
-        picture = noise.crop((0, 0, width, height))
-        whole = picture.resize((new_width, new_height), Image.Resampling.BICUBIC)
-        between = picture.resize((width, new_height), Image.Resampling.BICUBIC)
-        vertical_first = between.resize((new_width, new_height), Image.Resampling.BICUBIC)
-        is_vertical_first = whole.tobytes() == vertical_first.tobytes()
-        size = Size(height=height, width=width)
-        wanted = Size(height=new_height, width=new_width)
-        fitting = [rule for rule in fitting if rule(size, wanted) == is_vertical_first]
-    return fitting[0] if fitting else None

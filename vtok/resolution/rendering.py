@@ -4,6 +4,7 @@ In: a `Plan` and the original in RGB (orientation already applied). Out: one uin
 per view, in the plan's order. Knows no scheme: all that matters is in the plan.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -84,9 +85,14 @@ def render_frozen(
     _check(plan, image, reduction)
     picture = painter.open(image)
     canvases: dict[int, Any] = {}
+    uses = Counter(view.canvas for view in plan.views)
     for view in plan.views:
+        canvas = plan.canvases[view.canvas]
+        if uses[view.canvas] == 1 and _is_cut_alone(canvas, view):
+            shown = _paint(plan, canvas, picture, reduction, painter, view.box)
+            yield painter.pixels(painter.flip(shown) if view.flip else shown)
+            continue
         if view.canvas not in canvases:
-            canvas = plan.canvases[view.canvas]
             canvases[view.canvas] = _paint(plan, canvas, picture, reduction, painter)
         yield painter.pixels(_cut(canvases[view.canvas], view, painter))
 
@@ -105,22 +111,34 @@ def _check(plan: Plan, image: Image.Image | Pixels, reduction: int) -> None:
     raise UsageError(f"the plan is for an RGB image of {plan.size}, not {given}")
 
 
+def _is_cut_alone(canvas: Canvas, view: View) -> bool:
+    """Tell whether a view that has a canvas to itself is a part of it, and of its last resize."""
+    is_part = bool(canvas.resizes) and not canvas.is_padded and not view.box.is_empty
+    return is_part and view.box.size == view.size != canvas.size
+
+
 def _paint(
-    plan: Plan, canvas: Canvas, picture: PictureT, reduction: int, painter: Painter[PictureT]
+    plan: Plan,
+    canvas: Canvas,
+    picture: PictureT,
+    reduction: int,
+    painter: Painter[PictureT],
+    shown: Box | None = None,
 ) -> PictureT:
-    """Return the picture resized and padded as the canvas says."""
+    """Return the picture resized and padded as the canvas says.
+
+    Where a part of it is all that is shown, the last resize, which there must be, makes no more.
+    """
     if canvas.content.is_empty:
         return painter.blank(canvas.size, _colour(canvas))
-    sizes = canvas.resizes
-    if reduction > 1 and sizes:
-        # The edge of the stored image may lie within the last pixel of the reduced one.
-        edge = (plan.size.height / reduction, plan.size.width / reduction)
-        first, sizes = sizes[0], sizes[1:]
-        picture = painter.resize(picture, first, canvas.resample, edge)
+    # The edge of the stored image may lie within the last pixel of the reduced one.
+    edge = (plan.size.height / reduction, plan.size.width / reduction) if reduction > 1 else None
     for _ in range(canvas.halvings if reduction == 1 else 0):
         picture = painter.halve(picture)
-    for size in sizes:
-        picture = painter.resize(picture, size, canvas.resample)
+    for number, size in enumerate(canvas.resizes, 1):
+        part = shown if number == len(canvas.resizes) else None
+        picture = painter.resize(picture, size, canvas.resample, edge=edge, shown=part)
+        edge = None
     if not canvas.is_padded:
         return picture
     if canvas.fill == "edge":
