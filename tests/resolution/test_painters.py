@@ -75,6 +75,7 @@ PARTS = (
     (Size(height=70, width=90), Box(0, 3, 11, 70)),
     (Size(height=600, width=800), Box(300, 299, 301, 300)),
     (Size(height=288, width=700), Box(650, 10, 700, 200)),
+    (Size(height=200, width=430), Box(30, 5, 401, 190)),
 )
 
 

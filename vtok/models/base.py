@@ -200,7 +200,9 @@ class Tokenizer(nn.Module, ABC):
 
     @abstractmethod
     def quantize(self, latents: Tensor) -> Tensor:
-        """Return the nearest codebook index, int64 in [0, K), of every latent.
+        """Return a codebook index, int64 in [0, K), for every latent.
+
+        The nearest; or, of a family that says so, one chosen with regard to its neighbours.
 
         (B, h, w), or B of whatever other shape `spec.codes` says.
 

@@ -69,10 +69,10 @@ def fast_resizer() -> _Resize:
         radius = _RADIUS[resample]
         rows = Window.of(stored.height, length[0], size.height, (box.top, box.bottom), radius)
         cols = Window.of(stored.width, length[1], size.width, (box.left, box.right), radius)
-        seen = pixels[rows.first : rows.last, cols.first : cols.last]
-        # A part of every row is copied first: `tobytes` would walk through it byte by byte.
-        data = np.ascontiguousarray(seen).tobytes()
-        now = fast.ImageData(seen.shape[1], seen.shape[0], rgb, data)
+        # Rows that are not read are left out; to leave out columns would cost another copy.
+        cols = cols.of_all(stored.width)
+        seen = pixels[rows.first : rows.last]
+        now = fast.ImageData(stored.width, len(seen), rgb, seen.tobytes())
         passes = [(rows, True), (cols, False)]
         if not is_vertical_first(stored, size):
             passes.reverse()

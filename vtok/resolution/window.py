@@ -59,6 +59,10 @@ class Window(NamedTuple):
             shown=slice(part[0] - begin, part[1] - begin),
         )
 
+    def of_all(self, stored: int) -> "Window":
+        """Return the window where all of the source's pixels are handed over."""
+        return self._replace(first=0, last=stored, start=self.first + self.start)
+
     @property
     def is_all(self) -> bool:
         """Whether all that is read becomes the result."""
