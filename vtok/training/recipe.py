@@ -75,7 +75,7 @@ class TrainingRecipe:
 
 
 _NATIVE = TrainingRecipe(
-    num_steps=7400,
+    num_steps=18000,
     batch_size=5,
     crop_px=192,
     learning_rate=4e-4,
