@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 TIMEOUT_S = 120.0
-NUM_IMAGES = 120
+NUM_IMAGES = 360
 
 
 def heed_signals() -> None:
