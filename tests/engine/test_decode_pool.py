@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -17,9 +18,12 @@ from engine_fakes import Misbehaving, Probing, png_task, png_tasks, small_prepar
 
 from vtok.engine import children, crew, decoding, demand
 from vtok.engine.decoding import DecodePool, UpTo, default_num_workers
-from vtok.engine.demand import MAX_QUEUE_DEPTH, queue_depth, workers_needed
-from vtok.engine.preparation import ImageTask, Outcome, Prepared
+from vtok.engine.demand import LATELY, MAX_QUEUE_DEPTH, Demand, queue_depth, workers_needed
+from vtok.engine.handover import Handover
+from vtok.engine.preparation import ImageFacts, ImageTask, Outcome, Prepared
+from vtok.engine.process import Assignment, WorkerProcess
 from vtok.engine.slots import SlotReader, SlotWriter
+from vtok.engine.times import StageTimes
 from vtok.records import Failure
 
 
@@ -432,6 +436,53 @@ def test_a_worker_that_does_not_start_in_time_is_given_up(monkeypatch: pytest.Mo
         pytest.raises(RuntimeError, match=r"cannot start \(not ready after 0 s"),
     ):
         list(pool.map(png_tasks(2)))
+
+
+def test_images_that_became_slower_are_noticed_soon() -> None:
+    figures = Demand()
+    for _ in range(1000):
+        figures.add_prepared(0.0001)
+    assert figures.queue_depth == MAX_QUEUE_DEPTH
+    for _ in range(LATELY):
+        figures.add_prepared(0.05)
+    assert figures.queue_depth == 2
+
+
+def test_images_in_work_count_as_large_as_the_largest_of_late() -> None:
+    handover = Handover(max_ahead=64, max_ahead_bytes=1000, times=StageTimes())
+    first = png_tasks(1)[0]
+
+    def outcome(num_bytes: int) -> Prepared:
+        views = (np.zeros((num_bytes, 1, 1), np.uint8),)
+        return Prepared(task=first, facts=cast(ImageFacts, None), views=views)
+
+    try:
+        assert handover.has_room(16)  # nobody knows yet
+        handover.put(0, outcome(10))
+        assert handover.has_room(16)
+        handover.put(1, outcome(100))
+        assert not handover.has_room(16)  # 110 bytes are here, 14 images in work
+        assert handover.has_room(10)
+        handover.put(2, first.failure("decode", "corrupt", ""))
+        assert not handover.has_room(12)  # a failure says nothing of the others
+        for ticket in range(3, 64):
+            handover.put(ticket, outcome(1))
+        assert handover.has_room(63)
+    finally:
+        handover.close()
+
+
+def test_long_files_do_not_wait_for_a_busy_worker() -> None:
+    worker = WorkerProcess()
+    try:
+        worker.is_ready = True
+        long = png_tasks(1)[0]
+        long.item.size_bytes = 3 << 20
+        for ticket, can_take in enumerate((True, True, False)):
+            assert worker.can_take(200, depth=16) is can_take
+            worker.assign(Assignment(ticket, long), b"")
+    finally:
+        worker.kill()
 
 
 def test_a_worker_is_given_more_at_once_the_faster_it_is() -> None:

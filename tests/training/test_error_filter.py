@@ -49,6 +49,32 @@ def test_without_errors_there_is_no_filter() -> None:
     assert not fitted.error_filter().any()
 
 
+def test_the_filter_of_a_trained_model_is_replaced_by_and_by() -> None:
+    torch.manual_seed(0)
+    start = torch.randn(len(NEIGHBOURS) * DIM, DIM)
+    given = ErrorFilterFit(
+        DIM, decay=0.9, damping=1.0, device=torch.device("cpu"), start=start.clone()
+    )
+    fresh = fit(decay=0.9)
+    steps = [(torch.randn(2, 8, 8, DIM), torch.randn(2, 8, 8, DIM)) for _ in range(60)]
+    distances = []
+    for errors, gradient in steps:
+        given.add(errors, gradient, Processes())
+        fresh.add(errors, gradient, Processes())
+        distances.append(float((given.error_filter() - fresh.error_filter()).norm()))
+    first = 0.1 * fit_of(steps[0]) + 0.9 * start
+    begun = ErrorFilterFit(DIM, decay=0.9, damping=1.0, device=torch.device("cpu"), start=start)
+    begun.add(*steps[0], Processes())
+    torch.testing.assert_close(begun.error_filter(), first, rtol=0, atol=1e-5)
+    assert distances[-1] < 0.01 * distances[0]
+
+
+def fit_of(step: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    alone = fit(decay=0.9)
+    alone.add(*step, Processes())
+    return alone.error_filter()
+
+
 def test_a_fit_goes_on_from_its_state() -> None:
     torch.manual_seed(0)
     whole = fit()

@@ -15,6 +15,8 @@ MIN_BYTES = 64 << 20
 class Buffers:
     """The most bytes that may wait; each queue may exceed its share by one image's.
 
+    That of prepared images by what workers have been given before images became so large.
+
     Attributes:
         prepared: Pixels that wait for their batch.
         window: Pixels of shapes that wait for others of their shape. Decides which views share a

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
+_BUFFER_BYTES = 256 << 10
 _BOOTSTRAP = (
     "import sys; sys.path[:] = sys.argv[5:]; "
     "from importlib import import_module; "
@@ -66,6 +67,9 @@ def start_child(
         stderr: A descriptor for what it prints; None for this process's.
     """
     ours, theirs = socket.socketpair()
+    for end in (ours, theirs):  # some systems give a tenth of what waits here for a busy worker
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
     lifeline_end, lifeline = os.pipe()
     with theirs, os.fdopen(lifeline_end):
         descriptors = (theirs.fileno(), lifeline_end)

@@ -77,8 +77,8 @@ class _CodingForward(Forward):
 class TokenizeForward(_CodingForward):
     """(B, H, W, 3) uint8 → int64 indices, (B, h, w) or B of what shape the model gives.
 
-    With a dtype other than float32 the encoder runs under autocast; the search for the nearest
-    code is in float32 always. Large views are coded in pieces.
+    With a dtype other than float32 the encoder runs under autocast; the search for codes is in
+    float32 always. Large views are coded in pieces.
     """
 
     may_round = False

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from vtok.engine.demand import Demand
 from vtok.engine.handover import Handover
-from vtok.engine.preparation import ImageTask
+from vtok.engine.preparation import ImageTask, Prepared
 from vtok.engine.process import Assignment, WorkerProcess, encode_task
 from vtok.engine.times import Span, StageTimes
 from vtok.engine.worker import Boot
@@ -167,8 +167,9 @@ class Crew:
         if finished is not None:
             lane = self._workers.index(worker)
             self._employer.times.worked(Span("decode", lane, began, worker.working_since))
-            self._demand.add_prepared(worker.working_since - began)
             assignment, outcome = finished
+            if isinstance(outcome, Prepared):  # what could not be read says nothing of the others
+                self._demand.add_prepared(worker.working_since - began)
             self._handover.put(assignment.ticket, outcome)
         return True
 

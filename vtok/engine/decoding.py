@@ -51,7 +51,8 @@ class DecodePool:
         num_workers: Processes; 0 prepares in this process, unsupervised. `UpTo` so many: a few, and
             more when the rates at which images are prepared and taken ask for them; None for up to
             one a core.
-        max_ahead_bytes: Pixels that may wait for the caller; no new task is begun above it.
+        max_ahead_bytes: Pixels that may wait for the caller, or are expected of images in work; no
+            new task is begun above it.
         timeout_s: Time for one image, reading included.
         memory_limit_bytes: Address space of a worker, of which Python and NumPy take some 0.4 GB;
             None for no limit.

@@ -4,6 +4,7 @@ In: what preparing images and using them has taken. Out: counts. Knows no proces
 """
 
 import math
+from collections import deque
 from time import monotonic
 
 from vtok.engine.process import MAX_WAITING
@@ -13,6 +14,8 @@ MAX_QUEUE_DEPTH = MAX_WAITING
 LATE_S = 0.020  # how late the parent's thread may come: it gathers, then waits for the interpreter
 HEADROOM = 1.25  # of workers over what the rates ask for, since neither rate is steady
 JUDGED_EVERY_S = 1.0
+LATELY = 32
+"""So many images tell how long the next will take."""
 
 
 class Demand:
@@ -25,6 +28,7 @@ class Demand:
     def __init__(self) -> None:
         self.num_prepared = 0
         self._decode_s = 0.0
+        self._lately: deque[float] = deque(maxlen=LATELY)
         self._judged_at = monotonic()
         self._judged = (0, 0.0, 0, 0.0)  # counts and seconds at that time
 
@@ -32,11 +36,12 @@ class Demand:
         """Take note of an image that took so long to prepare."""
         self.num_prepared += 1
         self._decode_s += decode_s
+        self._lately.append(decode_s)
 
     @property
     def queue_depth(self) -> int:
         """How many images a worker is given at once, as far as is known."""
-        return queue_depth(self._decode_s / self.num_prepared if self.num_prepared else 0.0)
+        return queue_depth(sum(self._lately) / len(self._lately) if self._lately else 0.0)
 
     def judge(self, num_taken: int, consumer_s: float, most: int) -> int | None:
         """Return how many workers are needed, by the figures since last time; None if too early.

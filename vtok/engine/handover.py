@@ -13,13 +13,16 @@ from time import monotonic
 from vtok.engine.preparation import Outcome, Prepared
 from vtok.engine.times import StageTimes
 
+_SLOWLY = 16  # images
+
 
 class Handover:
     """Outcomes between the thread that collects them and the one that takes them; it alone locks.
 
     Args:
         max_ahead: Images that may be in work or waiting for the caller.
-        max_ahead_bytes: Pixels that may wait for the caller; there is no room above it.
+        max_ahead_bytes: Pixels that may wait for the caller, those of images in work among them,
+            which are taken to be as large as the largest of late.
         times: Told how long the caller waits.
 
     Attributes:
@@ -38,6 +41,7 @@ class Handover:
         self._changed = threading.Condition()
         self._done: dict[int, Outcome] = {}
         self._done_bytes = 0
+        self._bytes_each = 0.0  # what an image in work is expected to come to
         self._num_tasks: int | None = None
         self._error: BaseException | None = None
         self._is_full = False  # the thread waits for the caller to take something
@@ -118,17 +122,22 @@ class Handover:
     def has_room(self, num_begun: int) -> bool:
         """Tell whether one more may be begun after so many; if not, the descriptor says when."""
         with self._changed:
+            num_ahead = num_begun - self.num_taken
+            in_work = (num_ahead - len(self._done)) * self._bytes_each
             self._is_full = (
-                num_begun - self.num_taken >= self._max_ahead
-                or self._done_bytes >= self._max_ahead_bytes
+                num_ahead >= self._max_ahead or self._done_bytes + in_work >= self._max_ahead_bytes
             )
             return not self._is_full
 
     def put(self, ticket: int, outcome: Outcome) -> None:
         """Leave the outcome of the task at this position; `announce` has the caller know of it."""
+        num_bytes = _num_bytes(outcome)
         with self._changed:
             self._done[ticket] = outcome
-            self._done_bytes += _num_bytes(outcome)
+            self._done_bytes += num_bytes
+            if num_bytes:  # at once where images become larger, slowly where they become smaller
+                change = (num_bytes - self._bytes_each) / _SLOWLY
+                self._bytes_each = max(num_bytes, self._bytes_each + change)
 
     def announce(self) -> None:
         """Wake the caller up once for all that was left here."""

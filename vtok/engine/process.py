@@ -24,6 +24,8 @@ MAX_QUEUED_BYTES = 64 << 10
 """A task longer than this is not sent to a worker that is busy: the pipe might not hold it."""
 MAX_WAITING = 16
 """How many may wait for a worker that is busy, at most."""
+MAX_WAITING_BYTES = 4 << 20
+"""Of the files that wait, beyond the first: what is long in the file is long in memory, too."""
 DYING_S = 2.0
 """How long a worker that has hung up may take to end."""
 
@@ -68,6 +70,7 @@ class WorkerProcess:
         self.assignments: deque[Assignment] = deque()
         self.working_since = monotonic()
         self._unsent: list[bytes] = []
+        self._file_bytes = 0  # of all its tasks
         self._slots = SlotReader()
         # In memory: no disk that is full keeps it from starting.
         self._complaints = anonymous_file()
@@ -102,6 +105,8 @@ class WorkerProcess:
         num_waiting = len(self.assignments)
         if num_waiting >= 2:  # all that wait must find room in the pipe together
             num_bytes *= MAX_WAITING
+            if self._file_bytes > MAX_WAITING_BYTES:
+                return False
         return not num_waiting or (num_waiting < depth and num_bytes <= MAX_QUEUED_BYTES)
 
     def assign(self, assignment: Assignment, encoded: bytes) -> None:
@@ -112,6 +117,7 @@ class WorkerProcess:
             encoded: The task, as `encode_task` gives it.
         """
         self.assignments.append(assignment)
+        self._file_bytes += _file_bytes(assignment)
         self._unsent.append(encoded)
 
     def send(self) -> None:
@@ -145,6 +151,7 @@ class WorkerProcess:
             raise error
         self.working_since = monotonic()
         assignment = self.assignments.popleft()
+        self._file_bytes -= _file_bytes(assignment)
         if isinstance(reply, Failure):
             return assignment, reply
         views = self._slots.read(reply.ref, descriptor)
@@ -185,6 +192,10 @@ class WorkerProcess:
         """Return the end of what the process has printed while it started."""
         size = os.fstat(self._complaints).st_size
         return os.pread(self._complaints, 4096, max(0, size - 4096)).decode(errors="replace")
+
+
+def _file_bytes(assignment: Assignment) -> int:
+    return max(0, assignment.task.item.size_bytes)  # below 0 where it is not known
 
 
 def encode_task(task: ImageTask) -> bytes:

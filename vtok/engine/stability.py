@@ -51,7 +51,8 @@ class Way:
         num_changed: Indices that differ.
         num_indices: Of how many.
         largest_move: Largest difference of any latent; in float32, a changed index was so near a
-            tie that this much tipped it.
+            tie that this much tipped it, or is close to one that was, where codes are chosen with
+            regard to their neighbours.
         changed: The first of them.
     """
 

@@ -49,6 +49,8 @@ class TokenizerSpec:
         fixed_size: The size, where the policy is `fixed`.
         alignment_px: Sides must be multiples of this many pixels.
         can_decode: Whether the weights have a decoder.
+        diffusion_sweeps: Rounds in which codes are chosen with regard to their neighbours; 0 where
+            each is the nearest.
     """
 
     name: str
@@ -62,6 +64,7 @@ class TokenizerSpec:
     fixed_size: Size | None = None
     alignment_px: int
     can_decode: bool = True
+    diffusion_sweeps: int = 0
 
     @property
     def index_dtype(self) -> np.dtype[np.unsignedinteger]:

@@ -1,4 +1,4 @@
-"""A tokenizer whose indices are those of one quantizer, asked cell by cell.
+"""A tokenizer whose indices are those of one quantizer, by default asked cell by cell.
 
 In: latents and indices with their channels where models keep them, (B, D, h, w). Out: what the
 quantizer, whose channels are last, says of them. Knows nothing of networks or of files.

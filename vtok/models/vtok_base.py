@@ -40,6 +40,7 @@ class VtokBaseTokenizer(QuantizedTokenizer):
             code_dim=config.code_dim,
             pixels=PixelRange(),
             alignment_px=config.patch_px,
+            diffusion_sweeps=config.diffusion_sweeps,
         )
         self.analysis = Analysis(config)
         self.quantizer = VectorQuantizer(config.codebook_size, config.code_dim)

@@ -50,7 +50,8 @@ class VtokBaseConfig:
         codebook_size: Number of codes (K).
         code_dim: Length of one code (D).
         diffusion_sweeps: Rounds in which codes are chosen with regard to their neighbours
-            (`vtok.nn.quantizer.diffusion`); 0 takes the nearest code of each latent by itself.
+            (`vtok.nn.quantizer.diffusion`), by a filter among the weights; 0 where there is none,
+            and each latent has the nearest code.
     """
 
     patch_px: int = 8

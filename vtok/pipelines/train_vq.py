@@ -112,8 +112,10 @@ def train_vq(config: TrainVqConfig, progress: Progress) -> TrainReport | None:
     recipe = _with_overrides(recipe, config)
     device = resolve_device(own_device(config.device))
     start = _fine_tuned(config.start)
-    # A model from before codes were chosen together learns to choose them so.
-    shape = replace(start.config, diffusion_sweeps=shape.diffusion_sweeps) if start else shape
+    if start is not None:
+        # A model from before codes were chosen together learns to choose them so.
+        sweeps = start.config.diffusion_sweeps or shape.diffusion_sweeps
+        shape = replace(start.config, diffusion_sweeps=sweeps)
     if recipe.crop_px % shape.patch_px:
         raise UsageError(f"--crop must be a multiple of {shape.patch_px}, not {recipe.crop_px}")
     images = split_photographs(open_source(config.images), holdout=config.holdout)

@@ -49,19 +49,23 @@ class Window(NamedTuple):
         # To the ends of the source where the results go to the ends: nothing is computed anew.
         first = math.floor(begin * scale) if begin else 0
         last = min(stored, math.ceil(end * scale)) if end < wanted else stored
+        start = begin * scale - first
         covered = length - begin * scale if end == wanted else (end - begin) * scale
         return cls(
             first=first,
             last=last,
-            start=begin * scale - first,
-            length=covered,
+            start=start,
+            length=min(covered, last - first - start),  # rounding must not lead past the end
             num_made=end - begin,
             shown=slice(part[0] - begin, part[1] - begin),
         )
 
     def of_all(self, stored: int) -> "Window":
         """Return the window where all of the source's pixels are handed over."""
-        return self._replace(first=0, last=stored, start=self.first + self.start)
+        start = self.first + self.start
+        return self._replace(
+            first=0, last=stored, start=start, length=min(self.length, stored - start)
+        )
 
     @property
     def is_all(self) -> bool:

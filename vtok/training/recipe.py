@@ -24,7 +24,7 @@ class TrainingRecipe:
         straight_rate: Factor on it for the straight (linear) paths, which start solved.
         warmup_steps: Steps over which the rate rises from 0.
         decay_share: Share of the steps, at the end, over which the rate falls to 1 % (cosine).
-        commitment: Weight of the latents' squared distance to their codes.
+        commitment: Weight of the squared distance of codes to what each is the nearest one to.
         log_floor: Added to a crop's mean squared error before its logarithm is taken.
         codebook_decay: Of the codebook's moving averages.
         revive_after: Steps without a use after which a code is placed anew.
@@ -89,9 +89,9 @@ _NATIVE = TrainingRecipe(
 
 PRESETS: dict[str, tuple[VtokBaseConfig, TrainingRecipe]] = {
     "vtok-base": (VtokBaseConfig(), TrainingRecipe()),
-    # The second stage of the shipped weights: crops as sharp as what it is used on.
+    # A later stage: crops as sharp as what it is used on, weighed as a mean of PSNR weighs them.
     "vtok-base-native": (VtokBaseConfig(), _NATIVE),
-    # The last one: almost whole photographs, weighed as the mean of their PSNR weighs them.
+    # The last one: almost whole photographs.
     "vtok-base-whole": (
         VtokBaseConfig(),
         replace(_NATIVE, num_steps=1800, batch_size=3, crop_px=256, learning_rate=3e-4),

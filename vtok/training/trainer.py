@@ -39,7 +39,7 @@ class StepReport(NamedTuple):
         step: Steps done, this one included.
         loss: The loss that was minimised.
         psnr_db: Mean PSNR of the step's crops.
-        commitment: Mean squared distance of latents to their codes.
+        commitment: Mean squared distance of codes to what each is the nearest one to.
         codes_used: Codes in use of late.
         perplexity: 2 ** entropy of their use.
     """
@@ -102,6 +102,7 @@ class Trainer:
             decay=recipe.filter_decay,
             damping=recipe.filter_damping,
             device=device,
+            start=None if self.model.diffusion is None else self.model.diffusion.error_filter,
         )
         self._optimizer = self._make_optimizer()
         self._average: dict[str, Tensor] = {}

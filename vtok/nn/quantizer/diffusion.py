@@ -6,12 +6,12 @@ not the best of choices: what a neighbour's code lacks, this one can bring. Prin
 with grey values since 1976; here a matrix a neighbour takes the place of a weight.
 
 The error of an image is, near the latents, a quadratic form of the errors e of all codes; the one
-code that is best while the others stay is the one nearest to the latent plus a linear map of the
-eight neighbours' errors. The cells form four quarters, by odd and even rows and columns: those of
-one quarter are no neighbours, so that a quarter is chosen at once, and a sweep over the four is one
-search of the codebook for every cell. The quarters' order makes the result a function of the image
-alone, whatever else is in the batch; sums are fp64, so that a device's order of adding decides
-nothing.
+code that is best while the others stay is about the one nearest to the latent plus a linear map of
+the eight neighbours' errors (exactly so where a cell's own errors count alike in all directions).
+The cells form four quarters, by odd and even rows and columns: those of one quarter are no
+neighbours, so that a quarter is chosen at once, and a sweep over the four is one search of the
+codebook for every cell. The quarters' order makes the result a function of the image alone,
+whatever else is in the batch; sums are fp64, so that a device's order of adding decides nothing.
 
 Source: Floyd and Steinberg, An adaptive algorithm for spatial greyscale, Proc. SID 17(2), 1976
 (the principle); Besag, On the statistical analysis of dirty pictures, JRSS B 48(3), 1986 (choosing

@@ -101,6 +101,8 @@ def record_of(model: Tokenizer | Encoder) -> ModelRecord:
     facts = json.loads(json.dumps(asdict(spec)))  # lists for tuples, as it is read back
     for name in ("name", "family", "codebook_size", "codes"):
         facts.pop(name, None)
+    if not facts.get("diffusion_sweeps"):  # as plans had it before there were any
+        facts.pop("diffusion_sweeps", None)
     return ModelRecord(
         name=spec.name,
         family=spec.family,
