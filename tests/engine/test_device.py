@@ -18,7 +18,7 @@ CLIP = PixelRange(
 
 def test_devices_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert resolve_device("auto") == resolve_device("cpu") == CPU
     for name in ("cuda", "cuda:1", "mps"):
         with pytest.raises(DeviceError, match="--device") as caught:

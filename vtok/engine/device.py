@@ -36,7 +36,7 @@ def resolve_device(name: str = "auto") -> torch.device:
     """Return the device that a name stands for, if it can be used.
 
     Args:
-        name: `auto` (CUDA, then MPS, then CPU), `cpu`, `cuda`, `cuda:N` or `mps`.
+        name: `auto` (CUDA, else CPU), `cpu`, `cuda` or `cuda:N`.
 
     Raises:
         UnknownNameError: there is no such kind of device.
@@ -45,11 +45,14 @@ def resolve_device(name: str = "auto") -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", torch.cuda.current_device())
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
-        raise UnknownNameError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:N or mps")
-    if name == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("no MPS device here: use --device cpu, or auto")
+        return torch.device("cpu")
+    if name == "mps":
+        raise DeviceError(
+            "mps computes nothing in float64, by which near-ties between codes and positions are "
+            "settled: use --device cpu"
+        )
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise UnknownNameError(f"unknown device {name!r}: use auto, cpu, cuda or cuda:N")
     if name.startswith("cuda"):
         number = int(name.partition(":")[2] or 0)
         num_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -39,7 +39,7 @@ class TrainVqConfig:
         precision: `bf16` or `fp32`; None for the preset's.
         seed: Of every draw.
         holdout: Most images, the last by name, that are never learnt from.
-        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
         overwrite: Start over if the folder holds another run, instead of refusing.
     """
 

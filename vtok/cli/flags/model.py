@@ -32,7 +32,7 @@ Device = Annotated[
     typer.Option(
         "--device",
         metavar="NAME",
-        help="auto, cpu, cuda, cuda:N or mps. The encoders take several (cuda:0,cuda:1 or "
+        help="auto, cpu, cuda or cuda:N. The encoders take several (cuda:0,cuda:1 or "
         "cuda:all): a process a device, which share the shards out and change no byte.",
     ),
 ]

@@ -104,7 +104,7 @@ class ModelConfig:
 
     Attributes:
         name: Its name, or the path of a folder with `config.json` and `model.safetensors`.
-        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; several of one kind with commas between
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; several of one kind with commas between
             them, or `cuda:all`, to have a process for each.
         compute_dtype: What it computes in: `fp32`, `bf16`, `fp16`, or `auto` for fp32, or for
             features that are not stored as fp32 what the device is fast in.
