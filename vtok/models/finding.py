@@ -38,7 +38,7 @@ class Shipped:
 
 SHIPPED: dict[str, Shipped] = {
     "vtok-base": Shipped(
-        "vtok-base", "8bfd5924782de014f01f7bddbfcee64d9fae57902fa68da2b1cf83effdbacda3"
+        "vtok-base", "c22c7a73f7b17199e973a7d302048b3ba640b80315192ef64610a1416901c5d1"
     ),
 }
 
