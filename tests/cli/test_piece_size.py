@@ -29,7 +29,7 @@ def large(tmp_path: Path) -> Path:
 def test_pieces_change_no_index_and_no_pixel_that_shows(
     vtok: Any, large: Path, model: Path, tmp_path: Path
 ) -> None:
-    for name, size in (("whole", 0), ("cut", 64)):
+    for name, size in (("whole", 0), ("cut", 176)):
         where = ("--model", model, "--workers", 0, "--piece-size", size)
         vtok("encode-vq", large, tmp_path / name, *where)
         images = ("decode-vq", tmp_path / name, tmp_path / f"{name}-images")
@@ -44,10 +44,10 @@ def test_pieces_change_no_index_and_no_pixel_that_shows(
         ]
         assert np.abs(pictures[0] - pictures[1]).max() <= 1
     assert "pieces" not in cut[0].meta
-    assert cut[1].meta["pieces"] == {"side_px": 64, "overlap_px": 32, "exact": True}
+    assert cut[1].meta["pieces"] == {"side_px": 176, "overlap_px": 144, "exact": True}
     plan = json.loads((tmp_path / "cut" / "plan.json").read_text())
-    assert plan["configuration"]["piece_size"] == 64
-    vtok("encode-vq", large, tmp_path / "cut", "--model", model, "--piece-size", 72, code=3)
+    assert plan["configuration"]["piece_size"] == 176
+    vtok("encode-vq", large, tmp_path / "cut", "--model", model, "--piece-size", 192, code=3)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_too_small_a_piece_is_refused_before_a_folder_is_made(
     out = tmp_path / "out"
     said = vtok("encode-vq", large, out, "--model", model, "--piece-size", 16, code=2).stderr
     assert "--piece-size 16" in said
-    assert "at least 56 px" in said
+    assert "at least 168 px" in said
     assert not out.exists()
     np.save(tmp_path / "x.npy", np.zeros((4, 4), dtype=np.uint16))
     arguments = ("decode-vq", tmp_path / "x.npy", out, "--model", model)
