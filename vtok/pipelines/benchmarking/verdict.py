@@ -50,7 +50,7 @@ def _faster_model(report: "BenchReport") -> str:
     if report.matrix_share is not None:
         good = GOOD_SHARE.get(report.compute_dtype, GOOD_SHARE_ELSEWHERE)
         if report.matrix_share < good:
-            ways.insert(0, "--compile, for it computes at less than its products could")
+            ways.insert(0, "perhaps --compile, for it computes at less than its products could")
     if report.compute_dtype == "float32" and report.tokens == "continuous":
         ways.insert(0, "--compute-dtype bf16 where the processor has it")
     return "; ".join(ways)
