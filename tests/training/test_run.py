@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from vtok.cli.app import app
 from vtok.errors import InputError, WeightsError
 from vtok.io.sources import open_source
+from vtok.models.files.weights import save_folder
 from vtok.models.registry import load_encoder, load_tokenizer
 from vtok.models.vtok_base import VtokBaseTokenizer
 from vtok.training.photographs import split_photographs
@@ -111,6 +113,19 @@ def test_a_model_from_before_codes_were_chosen_together_loads_and_learns_to(
     result = CliRunner().invoke(app, [*arguments, "--device", "cpu"])
     assert result.exit_code == 0, result.output
     assert load_file(tmp_path / "after" / "model.safetensors")["diffusion.error_filter"].any()
+    assert json.loads((tmp_path / "after" / "config.json").read_text())["diffusion_sweeps"] == 2
+
+
+def test_fine_tuning_keeps_the_rounds_of_the_model_that_it_starts_from(
+    tmp_path: Path, photographs: Path
+) -> None:
+    start = dataclasses.replace(TINY, diffusion_sweeps=1)
+    save_folder(tmp_path / "start", VtokBaseTokenizer(start), start.to_json())
+    arguments = ["train-vq", str(photographs), str(tmp_path / "out"), "--batch-size", "2"]
+    arguments += ["--from", str(tmp_path / "start"), "--crop", "32", "--steps", "1", "--quiet"]
+    result = CliRunner().invoke(app, [*arguments, "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["diffusion_sweeps"] == 1
 
 
 def test_images_held_out_are_the_last_by_name_and_a_broken_one_is_passed_over(

@@ -13,6 +13,7 @@ from vtok.io.images import decode
 from vtok.models import registry
 from vtok.models.finding import SHIPPED, Shipped
 from vtok.models.registry import load_encoder, load_tokenizer
+from vtok.models.vtok_base import VtokBaseTokenizer
 from vtok.training.validation import reconstruct, validate
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,16 @@ def test_sample_photographs_come_back_as_well_as_the_card_says() -> None:
     assert figures.psnr_db >= 0.95 * claimed["psnr_db"]
     assert figures.ssim >= 0.9 * claimed["ssim"]
     assert figures.bits_per_pixel == pytest.approx(13 / 64, rel=0.02)
+
+
+def test_codes_chosen_together_are_better_than_the_nearest_ones() -> None:
+    together, nearest = load_tokenizer(), load_tokenizer()
+    assert isinstance(together, VtokBaseTokenizer)
+    assert isinstance(nearest, VtokBaseTokenizer)
+    assert together.diffusion is not None
+    nearest.diffusion = None
+    found = [validate(each, photographs(), device=CPU).psnr_db for each in (together, nearest)]
+    assert found[0] > found[1] + 0.2
 
 
 def test_a_crop_comes_back_as_in_its_whole_image() -> None:

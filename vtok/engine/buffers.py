@@ -15,7 +15,8 @@ MIN_BYTES = 64 << 20
 class Buffers:
     """The most bytes that may wait; each queue may exceed its share by one image's.
 
-    That of prepared images by what workers have been given before images became so large.
+    Where images suddenly become larger, prepared ones may exceed theirs by all that the decode
+    workers had been given until then.
 
     Attributes:
         prepared: Pixels that wait for their batch.

@@ -13,7 +13,7 @@ from time import monotonic
 from vtok.engine.preparation import Outcome, Prepared
 from vtok.engine.times import StageTimes
 
-_SLOWLY = 16  # images
+_SLOWLY = 16  # images, after which a smaller size has mostly replaced a larger one
 
 
 class Handover:

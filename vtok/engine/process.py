@@ -25,7 +25,7 @@ MAX_QUEUED_BYTES = 64 << 10
 MAX_WAITING = 16
 """How many may wait for a worker that is busy, at most."""
 MAX_WAITING_BYTES = 4 << 20
-"""Of the files that wait, beyond the first: what is long in the file is long in memory, too."""
+"""Of the files of all its tasks; with more, it has two at most: a long file is long in memory."""
 DYING_S = 2.0
 """How long a worker that has hung up may take to end."""
 

@@ -17,11 +17,10 @@ from PIL import Image
 
 from vtok.errors import UsageError
 from vtok.records import Size
-from vtok.resolution.parts import Box, Resample
+from vtok.resolution.parts import Box, Edge, Resample
 from vtok.resolution.window import Window
 
 Pixels = npt.NDArray[np.uint8]
-Edge = tuple[float, float]
 
 FILTERS = {"bicubic": "catmull_rom", "lanczos": "lanczos3"}
 """Pillow's name → cykooz-resizer's."""

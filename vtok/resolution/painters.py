@@ -14,8 +14,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from vtok.records import Size
-from vtok.resolution.fast_resize import FILTERS, Edge, fast_resizer
-from vtok.resolution.parts import Box, Resample
+from vtok.resolution.fast_resize import FILTERS, fast_resizer
+from vtok.resolution.parts import Box, Edge, Resample
 
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]

@@ -16,6 +16,9 @@ Fill = tuple[int, int, int] | Literal["edge"]
 BLACK: Fill = (0, 0, 0)
 WHITE: Fill = (255, 255, 255)
 
+Edge = tuple[float, float]
+"""Height and width of the part of a picture, from its upper left corner, that is resized."""
+
 
 class Box(NamedTuple):
     """A rectangle of pixels: left and top belong to it, right and bottom do not."""
